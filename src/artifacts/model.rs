@@ -1,0 +1,201 @@
+//! A trained model: weights that PyTorch can load, what is needed to use them again, and how training went.
+
+use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
+
+use crate::artifacts::frames::save;
+use crate::data::frame::{self, FrameMeta};
+use crate::model::scorer::Scorer;
+use crate::model::{self, Config, Summary, Weights};
+use crate::stage::{Artifact, ArtifactDir, Context, Device, FileSpec, Result, StageError};
+
+/// The weights.
+const WEIGHTS: &str = "model.safetensors";
+/// Model, hyper-parameters, and the numbers of users and items.
+const CONFIG: &str = "config.json";
+/// Layers, shapes and parameter counts.
+const SUMMARY: &str = "model.json";
+/// A row for each epoch.
+const HISTORY: &str = "history.parquet";
+
+/// A trained model.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What is needed, beside the weights, to use the model.
+    pub config: Config,
+    /// Its weights, of type F32.
+    pub weights: Weights,
+}
+
+/// The content of `history.parquet`: `epoch` (Int32, from 1), `train_loss` and `valid_loss` (Float64, null where an
+/// epoch was not validated). No times: the same training has the same bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The mean training loss of each epoch.
+    pub train_loss: Vec<f64>,
+    /// The mean validation loss after each epoch.
+    pub valid_loss: Vec<Option<f64>>,
+}
+
+impl History {
+    fn into_columns(self) -> Vec<Column> {
+        let epochs: Vec<i32> = (1..).take(self.train_loss.len()).collect();
+        vec![
+            Series::new("epoch".into(), epochs).into_column(),
+            Series::new("train_loss".into(), self.train_loss).into_column(),
+            Series::new("valid_loss".into(), self.valid_loss).into_column(),
+        ]
+    }
+}
+
+impl Model {
+    /// Writes all files.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, history: History, kind: &str, context: &Context<'_>) -> Result<()> {
+        let mut file = context.create(WEIGHTS)?;
+        file.put(&self.weights.to_file(&self.config).map_err(|error| failed(WEIGHTS, error))?)?;
+        file.finish()?;
+        context.write_json(CONFIG, &self.config)?;
+        context.write_json(SUMMARY, &Summary::of(&self.config).map_err(|error| failed(SUMMARY, error))?)?;
+        let meta = FrameMeta::of(kind).sized(self.config.n_users as usize, self.config.n_items as usize);
+        save(context, HISTORY, &frame::frame(history.train_loss.len(), history.into_columns())?, &meta)
+    }
+
+    /// A form of the model that scores fast.
+    ///
+    /// # Errors
+    /// When the device is one that models cannot be used on.
+    pub fn scorer(&self, device: Device) -> Result<Box<dyn Scorer + Send + Sync>> {
+        check_device(device)?;
+        self.config.model.scorer(&self.weights).map_err(|error| failed(WEIGHTS, error))
+    }
+}
+
+/// Refuses devices that models cannot be trained or used on.
+///
+/// # Errors
+/// When the device is a GPU.
+pub fn check_device(device: Device) -> Result<()> {
+    match device {
+        Device::Auto | Device::Cpu => Ok(()),
+        Device::Cuda(number) => Err(StageError::data(format!("models do not run on GPU {number} yet"))
+            .help("use `--device auto` or `--device cpu`")),
+    }
+}
+
+fn failed(file: &str, error: model::Error) -> StageError {
+    let failed = StageError::failed(format!("`{file}`: {error}"));
+    match error.help {
+        Some(help) => failed.help(help),
+        None => failed,
+    }
+}
+
+impl Artifact for Model {
+    const KIND: &'static str = "model";
+    const FILES: &'static [FileSpec] =
+        &[FileSpec::always(WEIGHTS), FileSpec::always(CONFIG), FileSpec::always(SUMMARY), FileSpec::always(HISTORY)];
+
+    /// Reads configuration and weights, and refuses weights that are not those of the configuration.
+    fn load(dir: &ArtifactDir) -> Result<Self> {
+        let unusable = |file: &str, error: model::Error| {
+            StageError::data(format!("`{file}` of stage `{}`: {error}", dir.producer))
+                .help(format!("run it again with `--force {}`", dir.producer))
+        };
+        let config = Config::from_json(&dir.read(CONFIG)?).map_err(|error| unusable(CONFIG, error))?;
+        let weights = Weights::from_file(&dir.read(WEIGHTS)?, &config).map_err(|error| unusable(WEIGHTS, error))?;
+        Ok(Self { config, weights })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::stage::{Cancel, ContextParts, FileRef, Silent, Written};
+
+    fn context(out: &Path) -> Context<'static> {
+        Context::new(ContextParts {
+            seed: 0,
+            device: Device::Cpu,
+            cell: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            out: out.to_owned(),
+            scratch: out.to_owned(),
+            progress: &Silent,
+            cancel: Cancel::default(),
+        })
+    }
+
+    fn gmf() -> Model {
+        let json = r#"{"model": {"kind": "gmf", "factors": 2}, "n_users": 3, "n_items": 4}"#;
+        let config = Config::from_json(json.as_bytes()).unwrap();
+        let tensors = config.model.parameters(config.catalogue()).into_iter().map(|parameter| {
+            let ones = candle_core::Tensor::ones(parameter.shape, candle_core::DType::F32, &candle_core::Device::Cpu);
+            (parameter.name.to_owned(), ones.unwrap())
+        });
+        Model { weights: Weights::from_tensors(tensors.collect()), config }
+    }
+
+    fn written(out: &Path) -> ArtifactDir {
+        let context = context(out);
+        let history = History { train_loss: vec![0.5, 0.25], valid_loss: vec![None, Some(0.75)] };
+        gmf().write(history, "train", &context).unwrap();
+        let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
+        ArtifactDir { producer: "train".to_owned(), files: context.into_results().0.into_iter().map(file).collect() }
+    }
+
+    #[test]
+    fn a_model_is_read_back_and_scores() {
+        let out = tempfile::tempdir().unwrap();
+        let dir = written(out.path());
+        assert!(Model::FILES.iter().all(|file| dir.has(file.name)));
+        let model = Model::load(&dir).unwrap();
+        assert_eq!(model.config, gmf().config);
+        let scorer = model.scorer(Device::Auto).unwrap();
+        let mut scores = [0.0; 2];
+        scorer.score_user(2, &[0, 3], &mut scores).unwrap();
+        assert_eq!(scores, [3.0, 3.0]);
+        assert!(model.scorer(Device::Cuda(0)).is_err());
+    }
+
+    #[test]
+    fn the_history_has_a_row_for_each_epoch_and_null_where_nothing_was_validated() {
+        let out = tempfile::tempdir().unwrap();
+        let bytes = written(out.path()).read(HISTORY).unwrap();
+        let (frame, meta) = frame::read_parquet(bytes, None).unwrap();
+        assert_eq!((meta.kind.as_str(), meta.n_users, meta.n_items), ("train", Some(3), Some(4)));
+        let column = |name: &str| frame.column(name).unwrap().as_materialized_series().clone();
+        assert_eq!(column("epoch").i32().unwrap().into_no_null_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(column("train_loss").f64().unwrap().into_no_null_iter().collect::<Vec<_>>(), [0.5, 0.25]);
+        assert_eq!(column("valid_loss").f64().unwrap().iter().collect::<Vec<_>>(), [None, Some(0.75)]);
+    }
+
+    #[test]
+    fn the_summary_lists_layers_and_counts() {
+        let out = tempfile::tempdir().unwrap();
+        let text = written(out.path()).read(SUMMARY).unwrap();
+        let summary: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!((&summary["name"], &summary["parameters"]), (&"GMF".into(), &17.into()));
+        assert_eq!(summary["layers"][1]["shape"], serde_json::json!([4, 2]));
+    }
+
+    #[test]
+    fn weights_of_another_model_are_refused_with_the_stage_to_run_again() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut dir = written(one.path());
+        let context = context(two.path());
+        let mut other = gmf().config;
+        other.n_items = 5;
+        context.write_json(CONFIG, &other).unwrap();
+        let Written { name, digest, size } = context.into_results().0.remove(0);
+        dir.files.insert(name, FileRef { path: two.path().join(CONFIG), digest, size });
+        let error = Model::load(&dir).unwrap_err();
+        assert!(error.message.contains("`embed_item_GMF.weight` is f32 [4, 2] instead of f32 [5, 2]"), "{error}");
+        assert!(error.help.unwrap().contains("--force train"));
+    }
+}

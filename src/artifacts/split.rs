@@ -1,0 +1,160 @@
+//! Training, validation and test interactions.
+
+use polars::prelude::DataFrame;
+
+use crate::artifacts::dataset::{ITEMS, USERS};
+use crate::artifacts::frames::{named, open, read, save};
+use crate::data::csr::Csr;
+use crate::data::frame::{FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER, dense_ids};
+use crate::data::remap::check_count;
+use crate::data::{self};
+use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
+
+const TRAIN: &str = "train.parquet";
+const VALID: &str = "valid.parquet";
+const TEST: &str = "test.parquet";
+
+/// Training, validation and test interactions with dense ids, as pairs of user and item.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// How many users there are; ids lie below it.
+    pub n_users: u32,
+    /// How many items there are; ids lie below it.
+    pub n_items: u32,
+    /// What a model learns from.
+    pub train: Pairs,
+    /// What stopping and choosing go by; it may be empty.
+    pub valid: Pairs,
+    /// What results are reported on; it may be empty.
+    pub test: Pairs,
+    dir: ArtifactDir,
+}
+
+/// Interactions as pairs of user and item, in the order of their file: by user, then time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    /// Dense user ids.
+    pub users: Vec<u32>,
+    /// Dense item ids, one for each user id.
+    pub items: Vec<u32>,
+    n_users: u32,
+    n_items: u32,
+}
+
+impl Pairs {
+    /// How many interactions there are.
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// The items of each user.
+    ///
+    /// # Errors
+    /// When an id is out of range, which reading excludes.
+    pub fn csr(&self) -> Result<Csr> {
+        Ok(Csr::from_pairs(self.n_users, self.n_items, &self.users, &self.items)?)
+    }
+}
+
+impl Artifact for Split {
+    const KIND: &'static str = "split";
+    const FILES: &'static [FileSpec] = &[
+        FileSpec::always(TRAIN),
+        FileSpec::always(VALID),
+        FileSpec::always(TEST),
+        FileSpec::always(USERS),
+        FileSpec::always(ITEMS),
+    ];
+
+    /// Reads users and items of the three parts; other columns and the raw ids stay unread.
+    fn load(dir: &ArtifactDir) -> Result<Self> {
+        let part = |name: &str| {
+            let file = open(dir, name)?;
+            pairs(&file).map_err(|error| named(dir, name, error))
+        };
+        let train = part(TRAIN)?;
+        let (n_users, n_items) = (train.n_users, train.n_items);
+        let (valid, test) = (part(VALID)?, part(TEST)?);
+        for (name, part) in [(VALID, &valid), (TEST, &test)] {
+            if (part.n_users, part.n_items) != (n_users, n_items) {
+                let error = data::Error::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
+                return Err(named(dir, name, error.help("make the split again")));
+            }
+        }
+        Ok(Self { n_users, n_items, train, valid, test, dir: dir.clone() })
+    }
+}
+
+fn pairs(file: &data::frame::ParquetFile) -> data::Result<Pairs> {
+    let size = |what: &str, n: Option<u64>| {
+        let n = n.ok_or_else(|| {
+            data::Error::data(format!("its footer has no number of {what}")).help("make the split again")
+        })?;
+        // Too large for this machine is too large for Int32.
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        check_count(n, what)?;
+        Ok(n)
+    };
+    let n_users = size("users", file.meta().n_users)?;
+    let n_items = size("items", file.meta().n_items)?;
+    let frame = file.read(Some(&[USER, ITEM]))?;
+    Ok(Pairs {
+        users: dense_ids(&frame, USER, n_users)?,
+        items: dense_ids(&frame, ITEM, n_items)?,
+        n_users: n_users as u32,
+        n_items: n_items as u32,
+    })
+}
+
+/// The frames of a split, for writing.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitFrames<'a> {
+    /// What a model learns from, sorted by user, time and item.
+    pub train: &'a DataFrame,
+    /// What stopping and choosing go by; it may have no rows.
+    pub valid: &'a DataFrame,
+    /// What results are reported on; it may have no rows.
+    pub test: &'a DataFrame,
+}
+
+impl Split {
+    /// Writes the three parts; `meta` must state the numbers of users and items.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_parts(parts: SplitFrames<'_>, meta: &FrameMeta, context: &Context<'_>) -> Result<()> {
+        save(context, TRAIN, parts.train, meta)?;
+        save(context, VALID, parts.valid, meta)?;
+        save(context, TEST, parts.test, meta)
+    }
+
+    /// Writes the tables of raw ids; see [`data::remap::names`].
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_ids(users: &DataFrame, items: &DataFrame, meta: &FrameMeta, context: &Context<'_>) -> Result<()> {
+        save(context, USERS, users, meta)?;
+        save(context, ITEMS, items, meta)
+    }
+
+    /// The table from dense to raw user ids.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn raw_users(&self) -> Result<DataFrame> {
+        Ok(read(&self.dir, USERS, Some(&[USER, RAW_USER]))?.0)
+    }
+
+    /// The table from dense to raw item ids.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn raw_items(&self) -> Result<DataFrame> {
+        Ok(read(&self.dir, ITEMS, Some(&[ITEM, RAW_ITEM]))?.0)
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line: one file a command. The only room that prints.
+
+mod check;
+mod common;
+mod completions;
+mod dag;
+mod exit;
+mod init;
+mod logging;
+mod plan;
+mod preview;
+mod print;
+mod progress;
+mod results;
+mod run;
+mod schema;
+mod show;
+mod signals;
+mod store;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use schema::pipeline_schema;
+
+
+/// Recommender experiments as a pipeline: one YAML file from raw ratings to an evaluated model.
+#[derive(Debug, Parser)]
+#[command(name = "ncf-pipe", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// The directory that relative paths in a pipeline, the store and the outputs start from
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    workdir: PathBuf,
+    /// Say more: -v for details, -vv for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: logging::LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run what is stale
+    Run(run::RunArgs),
+    /// Say which stages are fresh, which would run, and why
+    Plan(plan::PlanArgs),
+    /// Check a pipeline without touching any data
+    Check(check::CheckArgs),
+    /// Draw the graph of a pipeline
+    Dag(dag::DagArgs),
+    /// Show a stage: its parameters, its key, its files and their first rows
+    Show(show::ShowArgs),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema(schema::SchemaArgs),
+    /// Start a project: a pipeline to run and a .gitignore
+    Init(init::InitArgs),
+    /// Print a shell completion script
+    Completions(completions::CompletionsArgs),
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` arrive here too, and are no errors.
+            let code = if error.use_stderr() { exit::BAD_INPUT } else { exit::OK };
+            print::clap(&error);
+            return ExitCode::from(code);
+        }
+    };
+    exit::hide_panics();
+    logging::start(&cli.global);
+    let outcome = match cli.command {
+        Command::Run(args) => run::main(&cli.global, &args),
+        Command::Plan(args) => plan::main(&cli.global, &args),
+        Command::Check(args) => check::main(&args),
+        Command::Dag(args) => dag::main(&args),
+        Command::Show(args) => show::main(&cli.global, &args),
+        Command::Store(command) => store::main(&cli.global, &command),
+        Command::Schema(args) => schema::main(&args),
+        Command::Init(args) => init::main(&cli.global, &args),
+        Command::Completions(args) => completions::main::<Cli>(&args),
+    };
+    exit::code(outcome)
+}

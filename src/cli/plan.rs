@@ -1,0 +1,67 @@
+//! `ncf-pipe plan`: what a run would do, and why.
+
+use clap::Args;
+
+use crate::cli::Global;
+use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome};
+use crate::cli::print;
+use crate::cli::run::SelectArgs;
+use crate::cli::table::Table;
+use crate::pipeline::{Graph, Plan, State, World, plan};
+
+/// Say which stages are fresh, which would run, and why
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(global: &Global, args: &PlanArgs) -> Outcome {
+    let graph = args.file.graph()?;
+    let world = args.world.open(global)?;
+    show(&graph, &world, &args.select, args.json)
+}
+
+/// Prints the plan; `run --dry-run` does the same.
+pub(super) fn show(graph: &Graph, world: &World, select: &SelectArgs, json: bool) -> Outcome {
+    let plan = plan(graph, world, &select.selection()).map_err(Failed::input)?;
+    world.store.flush()?;
+    if json {
+        print::json(&plan, false);
+    } else {
+        print::out(&text(&plan));
+    }
+    Ok(if plan.count(State::Error) > 0 { BAD_INPUT } else { OK })
+}
+
+fn text(plan: &Plan) -> String {
+    let mut table = Table::new(&["stage", "kind", "state", "why"]);
+    for stage in &plan.stages {
+        let state = match stage.state {
+            State::Fresh => "fresh",
+            State::Stale => "stale",
+            State::Unknown => "unknown",
+            State::Error => "error",
+        };
+        table.row([stage.name.clone(), stage.kind.clone(), state.to_owned(), stage.why.join("\n")]);
+    }
+    let count = |state, text: &str| match plan.count(state) {
+        0 => None,
+        n => Some(format!("{n} {text}")),
+    };
+    let parts = [
+        count(State::Fresh, "fresh"),
+        count(State::Stale, "to run"),
+        count(State::Unknown, "known once the stages above them have run"),
+        count(State::Error, "that cannot run"),
+    ];
+    format!("{}\n{}\n", table.text(), parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,69 @@
+//! Writing to standard output and standard error. A reader that goes away ends the program quietly.
+
+use std::io::{self, IsTerminal, Write};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use crate::config::{Problem, Problems};
+
+/// Writes to standard output, as it is.
+pub(super) fn out(text: &str) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // `ncf-pipe … | head` closes the pipe early; that is no error of ours.
+        let code = if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { i32::from(super::exit::IO) };
+        std::process::exit(code);
+    }
+}
+
+/// Writes a line to standard output.
+pub(super) fn line(text: &str) {
+    out(&format!("{text}\n"));
+}
+
+/// Writes a value as one line of JSON, or indented, to standard output.
+pub(super) fn json(value: &impl serde::Serialize, pretty: bool) {
+    let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    // Reports and schemas have string keys and finite numbers, which is all that JSON asks for.
+    line(&text.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
+}
+
+/// Writes a line to standard error, past the progress bars.
+pub(super) fn note(text: &str) {
+    tracing_indicatif::suspend_tracing_indicatif(|| {
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    });
+}
+
+/// Writes an error and what to do about it.
+pub(super) fn error(message: &str, help: Option<&str>) {
+    let (red, cyan, plain) = if io::stderr().is_terminal() { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+    note(&format!("{red}error{plain}: {message}"));
+    if let Some(help) = help {
+        note(&format!("  {cyan}help{plain}: {help}"));
+    }
+}
+
+/// Writes the errors of a pipeline file with the lines that they point at.
+pub(super) fn problems(problems: &Problems) {
+    problems.iter().for_each(problem);
+}
+
+/// Writes an error or a warning about a pipeline file with the line that it points at.
+pub(super) fn problem(problem: &Problem) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    let mut text = String::new();
+    if handler.render_report(&mut text, problem).is_err() {
+        text = problem.to_string();
+    }
+    note(text.trim_end_matches('\n'));
+}
+
+/// Writes what clap has to say: usage errors, help or the version.
+pub(super) fn clap(error: &clap::Error) {
+    // Nobody is left to tell when the stream is gone.
+    let _ = error.print();
+}

@@ -1,0 +1,176 @@
+//! The progress of a run: a bar for each running stage on a terminal, plain lines elsewhere.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressStyle};
+use tracing::Span;
+use tracing_indicatif::span_ext::IndicatifSpanExt;
+
+use crate::cli::logging::draws_bars;
+use crate::cli::table::seconds;
+use crate::pipeline::{Observer, StageReport, Started, Status};
+use crate::stage::Progress;
+
+/// Lines about a long stage come no faster than this.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Tells a person what the run is doing.
+#[derive(Debug)]
+pub(super) struct Console {
+    bars: bool,
+}
+
+impl Console {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { bars: draws_bars(quiet) }
+    }
+}
+
+impl Observer for Console {
+    fn started(&self, stage: &Started<'_>) -> Box<dyn Progress + '_> {
+        for reason in stage.why {
+            tracing::debug!("{}: {reason}", stage.name);
+        }
+        if self.bars {
+            Box::new(Bar::new(stage.name))
+        } else {
+            tracing::info!("{}: running ({})", stage.name, stage.why.join("; "));
+            Box::new(Lines::new(stage.name))
+        }
+    }
+
+    fn finished(&self, report: &StageReport, done: usize, total: usize) {
+        let what = match report.status {
+            Status::Fresh => "fresh".to_owned(),
+            Status::Ran => format!("ran in {}", seconds(report.seconds)),
+            Status::Failed => "failed".to_owned(),
+            Status::Skipped => "stopped".to_owned(),
+        };
+        // Hundreds of fresh stages would hide the ones that matter.
+        if report.status == Status::Fresh {
+            tracing::debug!("[{done}/{total}] {}: {what}", report.name);
+        } else {
+            tracing::info!("[{done}/{total}] {}: {what}", report.name);
+        }
+    }
+
+    fn waiting(&self, name: &str) {
+        tracing::info!("{name}: another process is making the same output; waiting for it");
+    }
+
+    fn warning(&self, text: &str) {
+        tracing::warn!("{text}");
+    }
+}
+
+/// A bar on the terminal.
+struct Bar {
+    span: Span,
+    name: String,
+}
+
+impl Bar {
+    fn new(name: &str) -> Self {
+        let span = tracing::info_span!("stage");
+        span.pb_set_style(&style("{spinner} {msg}"));
+        span.pb_set_message(name);
+        span.pb_start();
+        Self { span, name: name.to_owned() }
+    }
+}
+
+impl Progress for Bar {
+    fn start(&self, total: Option<u64>, unit: &'static str) {
+        match total {
+            Some(total) => {
+                self.span.pb_set_style(&style(&format!(
+                    "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+                )));
+                self.span.pb_set_length(total);
+            }
+            None => self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{per_sec}}"))),
+        }
+        self.span.pb_set_position(0);
+    }
+
+    fn advance(&self, n: u64) {
+        self.span.pb_inc(n);
+    }
+
+    fn remark(&self, text: &str) {
+        self.span.pb_set_message(&format!("{} {text}", self.name));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates above are constants; a mistake in one shows as a plain bar, never as a crash.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A line now and then, for logs.
+struct Lines {
+    name: String,
+    state: Mutex<LineState>,
+}
+
+struct LineState {
+    total: Option<u64>,
+    unit: &'static str,
+    done: u64,
+    begun: Instant,
+    said: Instant,
+    remark: String,
+}
+
+impl Lines {
+    fn new(name: &str) -> Self {
+        let now = Instant::now();
+        let state = LineState { total: None, unit: "", done: 0, begun: now, said: now, remark: String::new() };
+        Self { name: name.to_owned(), state: Mutex::new(state) }
+    }
+}
+
+impl Progress for Lines {
+    fn start(&self, total: Option<u64>, unit: &'static str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.total, state.unit, state.done, state.begun) = (total, unit, 0, Instant::now());
+    }
+
+    fn advance(&self, n: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.done += n;
+        if state.said.elapsed() >= LINE_EVERY {
+            state.said = Instant::now();
+            tracing::info!("{}: {}", self.name, state.text());
+        }
+    }
+
+    fn remark(&self, text: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        text.clone_into(&mut state.remark);
+    }
+}
+
+impl LineState {
+    fn text(&self) -> String {
+        let elapsed = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let rate = self.done as f64 / elapsed;
+        let mut text = match self.total {
+            Some(total) if total > 0 => {
+                let left = total.saturating_sub(self.done) as f64 / rate.max(1e-9);
+                // Capped: a rate near zero would give a time that no Duration can hold.
+                let left = HumanDuration(Duration::from_secs_f64(left.min(1e9)));
+                format!("{} % of {} {}, {left} left", self.done * 100 / total, HumanCount(total), self.unit)
+            }
+            _ => format!("{} {}", HumanCount(self.done), self.unit),
+        };
+        text.push_str(&format!(", {}/s", HumanCount(rate as u64)));
+        if !self.remark.is_empty() {
+            text.push_str(", ");
+            text.push_str(&self.remark);
+        }
+        text
+    }
+}

@@ -1,0 +1,128 @@
+//! `ncf-pipe run`: makes what is stale.
+
+use clap::Args;
+
+use crate::cli::Global;
+use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
+use crate::cli::progress::Console;
+use crate::cli::{plan, print, results, signals};
+use crate::pipeline::{self, Options, RunReport, Selection, Status};
+use crate::stage::{Class, Device};
+
+/// Run what is stale
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// How many stages run at the same time [default: the number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "auto", value_parser = device)]
+    device: Device,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// After a failure, still run what does not need the failed stage
+    #[arg(long)]
+    keep_going: bool,
+    /// Only say what would run, and why
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which stages.
+#[derive(Debug, Args)]
+pub(super) struct SelectArgs {
+    /// Only this stage and what it needs; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    only: Vec<String>,
+    /// Run this stage even if it is fresh; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    force: Vec<String>,
+}
+
+impl SelectArgs {
+    pub(super) fn selection(&self) -> Selection {
+        Selection { only: self.only.clone(), force: self.force.clone() }
+    }
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    let number = |n: &str| n.parse().map_err(|_| format!("`{n}` is not the number of a GPU, as in `cuda:0`"));
+    let device = match text {
+        "auto" => Device::Auto,
+        "cpu" => Device::Cpu,
+        "cuda" => Device::Cuda(0),
+        _ => match text.strip_prefix("cuda:") {
+            Some(n) => Device::Cuda(number(n)?),
+            None => return Err("use `auto`, `cpu`, `cuda` or `cuda:N`".to_owned()),
+        },
+    };
+    if matches!(device, Device::Cuda(_)) {
+        return Err("this version of ncf-pipe trains on the processor only: use `cpu` or `auto`".to_owned());
+    }
+    Ok(device)
+}
+
+pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
+    let graph = args.file.graph()?;
+    let world = args.world.open(global)?;
+    if args.dry_run {
+        return plan::show(&graph, &world, &args.select, args.json);
+    }
+    let cancel = signals::install()?;
+    let jobs = args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let options = Options {
+        selection: args.select.selection(),
+        jobs,
+        device: args.device,
+        keep_going: args.keep_going,
+        cancel: cancel.clone(),
+    };
+    let _lease = world.store.lease()?;
+    world.store.sweep();
+    let console = Console::new(global.quiet);
+    let report = pipeline::run(&graph, &world, &options, &console).map_err(Failed::input)?;
+    world.store.flush()?;
+    if args.json {
+        failures(&report);
+        print::json(&report, false);
+    } else {
+        print::out(&results::summary(&graph, &report));
+        failures(&report);
+    }
+    Ok(exit_code(&report))
+}
+
+/// Says on standard error what failed and what to do.
+fn failures(report: &RunReport) {
+    for stage in &report.stages {
+        for warning in &stage.warnings {
+            print::note(&format!("warning: `{}`: {warning}", stage.name));
+        }
+        if let Some(error) = &stage.error {
+            print::error(&format!("stage `{}` ({}): {error}", stage.name, stage.kind), stage.help.as_deref());
+        }
+    }
+    let skipped = report.count(Status::Skipped);
+    if skipped > 0 {
+        let names: Vec<&str> = report.stages.iter().filter(|s| s.status == Status::Skipped).map(|s| s.name.as_str()).collect();
+        print::note(&format!("not run: {}", names.join(", ")));
+    }
+}
+
+fn exit_code(report: &RunReport) -> u8 {
+    match (signals::received(), report.failure()) {
+        (Some(signal), None) if !report.ok => 128 + signal,
+        (_, Some(class)) => code_of(class),
+        (_, None) if report.ok => OK,
+        // Nothing failed, yet something is missing: the run was stopped.
+        (_, None) => code_of(Class::Cancelled).max(BAD_INPUT),
+    }
+}

@@ -1,0 +1,188 @@
+//! `ncf-pipe show`: a stage's parameters, key, files and first rows.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cache::{Lookup, Manifest, StageKey};
+use crate::cli::Global;
+use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::exit::{Failed, OK, Outcome};
+use crate::cli::preview::{Preview, preview};
+use crate::cli::print;
+use crate::cli::table::{bytes, seconds};
+use crate::pipeline::{Node, Selection, State, World, plan};
+
+/// Show a stage: its parameters, its key, its files and their first rows
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// The stage, or one cell of it as `train[factors=8]`
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    /// How many rows of each table
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rows: usize,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown of a stage, or of one cell of it.
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    kind: String,
+    about: &'static str,
+    state: State,
+    why: Vec<String>,
+    params: Value,
+    seed: Option<u64>,
+    output: PathBuf,
+    key: Option<String>,
+    /// What the key is made of; from the manifest.
+    identity: Option<Value>,
+    seconds: Option<f64>,
+    facts: Value,
+    warnings: Vec<String>,
+    files: Vec<ShownFile>,
+}
+
+#[derive(Serialize)]
+struct ShownFile {
+    output: String,
+    name: String,
+    bytes: u64,
+    digest: String,
+    preview: Option<Preview>,
+}
+
+pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
+    let graph = args.file.graph()?;
+    let world = args.world.open(global)?;
+    let selection = Selection { only: vec![args.stage.clone()], force: Vec::new() };
+    let plan = plan(&graph, &world, &selection).map_err(Failed::input)?;
+    world.store.flush()?;
+    let mut shown = Vec::new();
+    for id in graph.order() {
+        let node = graph.node(*id);
+        let name = node.name();
+        let planned = plan.stages.iter().find(|stage| stage.name == name);
+        let wanted = node.stage == args.stage || name == args.stage;
+        let Some(planned) = planned.filter(|_| wanted) else { continue };
+        let key = planned.key.as_deref().and_then(StageKey::parse);
+        let manifest = match key.map(|key| world.store.lookup(&key)) {
+            Some(Lookup::Hit(manifest)) if planned.state == State::Fresh => Some(manifest),
+            _ => None,
+        };
+        shown.push(Shown {
+            kind: node.kind.name.to_owned(),
+            about: node.kind.about,
+            state: planned.state,
+            why: planned.why.clone(),
+            params: node.params.clone(),
+            seed: node.kind.seeded.then_some(node.seed),
+            output: world.outputs.join(&planned.view),
+            key: planned.key.clone(),
+            identity: manifest.as_ref().map(|manifest| manifest.identity.clone()),
+            seconds: manifest.as_ref().map(|manifest| manifest.seconds),
+            facts: manifest.as_ref().map_or_else(|| Value::Object(serde_json::Map::new()), |m| serde_json::json!(m.facts)),
+            warnings: manifest.as_ref().map_or_else(Vec::new, |manifest| manifest.warnings.clone()),
+            files: manifest.as_ref().map_or_else(Vec::new, |manifest| files(&world, node, manifest, args.rows)),
+            name,
+        });
+    }
+    if args.json {
+        print::json(&shown, false);
+    } else {
+        for (i, stage) in shown.iter().enumerate() {
+            if i > 0 {
+                print::line("");
+            }
+            print::out(&text(stage));
+        }
+    }
+    Ok(OK)
+}
+
+fn files(world: &World, node: &Node, manifest: &Manifest, rows: usize) -> Vec<ShownFile> {
+    let mut files = Vec::new();
+    // In the order in which the kind declares them, which is the order of interest.
+    for output in node.kind.outputs {
+        let Some(entry) = manifest.outputs.get(output.name) else { continue };
+        for spec in output.files {
+            if let Some(file) = entry.files.get(spec.name) {
+                files.push(ShownFile {
+                    output: output.name.to_owned(),
+                    name: spec.name.to_owned(),
+                    bytes: file.size,
+                    digest: file.digest.to_string(),
+                    preview: preview(&world.store.blob_path(&file.digest), spec.name, rows),
+                });
+            }
+        }
+    }
+    files
+}
+
+fn text(stage: &Shown) -> String {
+    let mut out = format!("{} ({}): {}\n", stage.name, stage.kind, stage.about);
+    let mut field = |name: &str, value: &str| {
+        for (i, line) in value.lines().enumerate() {
+            out.push_str(&format!("  {:10}{line}\n", if i == 0 { name } else { "" }));
+        }
+    };
+    let state = match stage.state {
+        State::Fresh => "fresh",
+        State::Stale => "stale: `ncf-pipe run` makes it",
+        State::Unknown => "unknown until the stages above it have run",
+        State::Error => "cannot run",
+    };
+    field("state", state);
+    for why in &stage.why {
+        field("", why);
+    }
+    field("output", &stage.output.display().to_string());
+    field("key", stage.key.as_deref().unwrap_or("not known yet"));
+    if let Some(took) = stage.seconds {
+        field("took", &seconds(took));
+    }
+    if let Some(seed) = stage.seed {
+        field("seed", &seed.to_string());
+    }
+    field("params", &flat(&stage.params).join("\n"));
+    field("facts", &flat(&stage.facts).join("\n"));
+    field("warnings", &stage.warnings.join("\n"));
+    for file in &stage.files {
+        out.push_str(&format!("\n  {}  {}", file.name, bytes(file.bytes)));
+        if let Some(preview) = &file.preview {
+            out.push_str(&preview.text("    "));
+        } else {
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Every leaf of a JSON object as `a.b: value`, one a line.
+fn flat(value: &Value) -> Vec<String> {
+    fn walk(path: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (name, value) in map {
+                    walk(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, lines);
+                }
+            }
+            Value::String(text) => lines.push(format!("{path}: {text}")),
+            other => lines.push(format!("{path}: {other}")),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", value, &mut lines);
+    lines
+}

@@ -1,0 +1,35 @@
+//! SIGINT, SIGTERM and SIGHUP ask the run to stop at the next safe place; a second one ends it at once.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::cli::exit::Failed;
+use crate::stage::Cancel;
+
+static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Installs the handlers.
+pub(super) fn install() -> Result<Cancel, Failed> {
+    let cancel = Cancel::default();
+    let received = Arc::clone(RECEIVED.get_or_init(Arc::default));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Handlers run in the order of registration: the first signal only sets the flag, the second finds it set.
+        flag::register_conditional_shutdown(signal, 128 + signal, cancel.flag())
+            .and_then(|_| flag::register_usize(signal, Arc::clone(&received), signal as usize))
+            .and_then(|_| flag::register(signal, cancel.flag()))
+            .map_err(|error| Failed::io("cannot install signal handlers", error))?;
+    }
+    Ok(cancel)
+}
+
+/// The signal that arrived last, if any did.
+pub(super) fn received() -> Option<u8> {
+    match RECEIVED.get().map_or(0, |received| received.load(Ordering::Relaxed)) {
+        0 => None,
+        signal => u8::try_from(signal).ok(),
+    }
+}

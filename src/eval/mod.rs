@@ -1,0 +1,29 @@
+//! Evaluation: which candidates a user's held-out positives are ranked against, and the ranking of all users.
+//!
+//! # Protocols
+//! - **Sampled**: each positive is ranked alone against the user's fixed candidates (99 sampled negatives in He et al.
+//!   2017). Other positives of the user do not compete. The user's value is the mean over the positives.
+//! - **Full**: all items that are not masked are ranked in one list, all held-out positives of the user in it (the
+//!   many-positive form). What is masked (training items, and validation items when testing) is the caller's choice;
+//!   a held-out positive stays a candidate even if it is masked, and is counted.
+//!
+//! With one positive a user, the two differ only in the candidates. A result is the mean over all users with at least
+//! one positive, each user counting once; ties are treated as [`crate::metric`] says. Ranks are found by counting, in
+//! blocks of users whose size depends on the number of items only, so that memory stays bounded and no number depends
+//! on the number of threads.
+
+mod counts;
+mod error;
+mod evaluate;
+mod popularity;
+mod protocol;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use counts::Counts;
+pub use error::{Error, Result};
+pub use evaluate::{Evaluation, Watch, evaluate};
+pub use popularity::Popularity;
+pub use protocol::{Candidates, Task};
+pub use table::Table;

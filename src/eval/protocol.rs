@@ -1,0 +1,84 @@
+//! The two protocols for one user: from scores to values.
+
+use crate::data::csr::Csr;
+use crate::eval::error::{Error, Result};
+use crate::eval::table::Row;
+use crate::metric::{Measure, Ranking};
+
+/// The candidates of a user beside the positives; `None` for a user that has no list. Repeated items count each time.
+pub type Candidates<'a> = dyn Fn(u32) -> Option<&'a [u32]> + Sync + 'a;
+
+/// What to rank against what.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The held-out items of each user. Users without any are not evaluated.
+    pub positives: &'a Csr,
+    /// The candidates of the sampled protocol, if it is wanted.
+    pub sampled: Option<&'a Candidates<'a>>,
+    /// What the full protocol masks, if it is wanted.
+    pub full: Option<&'a [&'a Csr]>,
+    /// What to compute for each user.
+    pub measures: &'a [Measure],
+}
+
+impl Task<'_> {
+    /// The items that the sampled protocol scores for a user, after the positives: the candidates that are not held
+    /// out. Also says how many were.
+    ///
+    /// # Errors
+    /// When the user has no list, or it names an item that does not exist.
+    pub(super) fn negatives<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        user: u32,
+    ) -> Result<(impl Iterator<Item = u32> + use<'a, '_>, usize)> {
+        let n_items = self.positives.n_items();
+        let list = candidates(user).ok_or(Error::NoCandidates { user })?;
+        if let Some(&item) = list.iter().find(|item| **item >= n_items) {
+            return Err(Error::Candidate { user, item, n_items: n_items as usize });
+        }
+        let positives = self.positives.row(user);
+        let held_out = move |item: &u32| positives.binary_search(item).is_ok();
+        let irregular = list.iter().filter(|item| held_out(item)).count();
+        Ok((list.iter().copied().filter(move |item| !held_out(item)), irregular))
+    }
+
+    /// Ranks each positive alone against the negatives.
+    pub(super) fn rank_sampled(&self, positives: &[f32], negatives: &[f32], irregular: usize) -> Row {
+        let mut sums = vec![Some(0.0); self.measures.len()];
+        let mut ranks = 0.0;
+        for &positive in positives {
+            let Some(ranking) = Ranking::by_counting(&mut [positive], negatives) else { continue };
+            ranks += ranking.mean_rank();
+            for (sum, measure) in sums.iter_mut().zip(self.measures) {
+                *sum = sum.zip(measure.of(&ranking)).map(|(sum, value)| sum + value);
+            }
+        }
+        let n = positives.len() as f64;
+        let values = sums.into_iter().map(|sum| sum.map(|sum| sum / n)).collect();
+        Row { candidates: negatives.len() + 1, rank: ranks / n, values, irregular }
+    }
+
+    /// Ranks all positives of a user at once against all items that are not masked. `scores` has one for each item,
+    /// and is overwritten.
+    pub(super) fn rank_full(&self, masks: &[&Csr], user: u32, scores: &mut [f32]) -> Option<Row> {
+        let items = self.positives.row(user);
+        let mut positives = Vec::with_capacity(items.len());
+        for &item in items {
+            // Out of the way of the negatives.
+            positives.extend(take(scores, item));
+        }
+        for &item in masks.iter().flat_map(|mask| mask.row(user)) {
+            take(scores, item);
+        }
+        let irregular = items.iter().filter(|item| masks.iter().any(|mask| mask.contains(user, **item))).count();
+        let ranking = Ranking::by_counting(&mut positives, scores)?;
+        let values = self.measures.iter().map(|measure| measure.of(&ranking)).collect();
+        Some(Row { candidates: ranking.candidates(), rank: ranking.mean_rank(), values, irregular })
+    }
+}
+
+/// Takes the score of an item away: what is left in its place is no candidate.
+fn take(scores: &mut [f32], item: u32) -> Option<f32> {
+    scores.get_mut(item as usize).map(|score| std::mem::replace(score, f32::NEG_INFINITY))
+}

@@ -1,0 +1,31 @@
+//! Recommender experiments as a pipeline: one YAML file from raw ratings to an evaluated model.
+//!
+//! The program `ncf-pipe` is a thin shell around this library. A tour of its rooms, in the order in which a run passes
+//! through them:
+//!
+//! - [`config`] reads a pipeline file: names, params, references, matrices, and a place for every value.
+//! - [`stage`] is the contract that a stage kind fulfils; [`stages`] are the kinds that ship, listed in
+//!   [`stages::STAGES`].
+//! - [`pipeline`] is the engine: it connects stages by type, plans, and runs what is stale.
+//! - [`cache`] is the content-addressed store behind it, and the list of what makes a stage run again.
+//! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
+//! - [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
+//!   [`metric`] and [`eval`] measure them.
+//! - [`cli`] is the command line, the only room that prints.
+//!
+//! A stage of one's own is a type that implements [`stage::Stage`] and a row in a [`stage::Registry`]: see
+//! `examples/own_stage.rs`.
+
+pub mod artifacts;
+pub mod cache;
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod eval;
+pub mod loss;
+pub mod metric;
+pub mod model;
+pub mod pipeline;
+pub mod stage;
+pub mod stages;
+pub mod train;

@@ -1,0 +1,124 @@
+//! Whether a node has to run, and why. The one place where the stage key is made.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, diff};
+use crate::stage::{Arity, Class};
+
+use crate::pipeline::graph::{Graph, NodeId, Wire};
+use crate::pipeline::report::Failure;
+use crate::pipeline::world::Oracle;
+
+/// The key of a node whose inputs are all known, and all that went into it.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    pub(super) key: StageKey,
+    pub(super) identity: Identity,
+    pub(super) sources: BTreeMap<String, SourceDigest>,
+}
+
+/// Whether a node has to run.
+#[derive(Debug, Clone)]
+pub(super) enum Decision {
+    /// Its output is stored, whole.
+    Fresh(Box<Manifest>),
+    /// It has to run, and why.
+    Stale(Vec<String>),
+}
+
+/// Makes the key of a node. `manifest` gives the manifest of each producer.
+pub(super) fn key<'m>(
+    graph: &Graph,
+    id: NodeId,
+    oracle: &dyn Oracle,
+    manifest: impl Fn(NodeId) -> Option<&'m Manifest>,
+) -> Result<Keyed, Failure> {
+    let node = graph.node(id);
+    let mut inputs: BTreeMap<String, Vec<InputIdentity>> = BTreeMap::new();
+    for wire in &node.inputs {
+        let digest = manifest(wire.from)
+            .and_then(|manifest| manifest.outputs.get(wire.output.name))
+            .map(|output| output.digest)
+            .ok_or_else(|| missing_output(graph, wire))?;
+        // Only a port that gathers can tell its inputs apart by where in a matrix they come from.
+        let cell = if wire.port.arity == Arity::Many { gathered_cell(graph, wire) } else { BTreeMap::new() };
+        inputs.entry(wire.port.name.to_owned()).or_default().push(InputIdentity { cell, digest });
+    }
+    let mut params = node.params.clone();
+    let mut sources = BTreeMap::new();
+    for source in &node.sources {
+        let digest = oracle.source(&source.path).map_err(|error| Failure {
+            class: if error.is_users() { Class::Data } else { Class::Io },
+            message: format!("parameter `{}`: {error}", source.param),
+            help: Some(format!(
+                "paths are relative to the working directory; correct `{}` in the pipeline or override it with `--set`",
+                source.param
+            )),
+        })?;
+        // The content stands for the path: the same bytes elsewhere are the same input.
+        if let Some(map) = params.as_object_mut() {
+            map.remove(source.param);
+        }
+        sources.insert(source.param.to_owned(), digest);
+    }
+    let identity = Identity {
+        format: FORMAT,
+        kind: node.kind.name.to_owned(),
+        version: node.kind.version() as u64,
+        params,
+        inputs,
+        sources: sources.iter().map(|(param, source)| (param.clone(), source.digest)).collect(),
+        seed: node.kind.seeded.then_some(node.seed),
+    };
+    let key = identity.key().map_err(|error| Failure {
+        class: Class::Data,
+        message: format!("the parameters have no key: {error}"),
+        help: Some("numbers must be finite".to_owned()),
+    })?;
+    Ok(Keyed { key, identity, sources })
+}
+
+/// How a gathered input is told apart: its stage and its coordinates.
+fn gathered_cell(graph: &Graph, wire: &Wire) -> BTreeMap<String, Value> {
+    let producer = graph.node(wire.from);
+    let mut cell = producer.cell.clone();
+    // Axis names cannot start with `@`.
+    cell.insert("@stage".to_owned(), Value::String(producer.stage.clone()));
+    cell
+}
+
+fn missing_output(graph: &Graph, wire: &Wire) -> Failure {
+    let producer = graph.node(wire.from);
+    Failure {
+        class: Class::Data,
+        message: format!("stage `{}` wrote no `{}`", producer.name(), wire.output.name),
+        help: Some(format!("`{}` writes it only when its parameters ask for it", producer.kind.name)),
+    }
+}
+
+/// Decides about a node whose key is known.
+pub(super) fn decide(graph: &Graph, id: NodeId, keyed: &Keyed, oracle: &dyn Oracle, forced: bool) -> Decision {
+    if forced {
+        return Decision::Stale(vec!["forced by `--force`".to_owned()]);
+    }
+    match oracle.lookup(&keyed.key) {
+        Lookup::Hit(manifest) => match oracle.check(&manifest) {
+            Ok(()) => Decision::Fresh(Box::new(manifest)),
+            Err(damages) => {
+                Decision::Stale(damages.iter().map(|damage| format!("a stored file was damaged: {damage}")).collect())
+            }
+        },
+        Lookup::Invalid { reason } => Decision::Stale(vec![format!("its manifest cannot be used: {reason}")]),
+        Lookup::Miss => Decision::Stale(why_missing(graph, id, keyed, oracle)),
+    }
+}
+
+fn why_missing(graph: &Graph, id: NodeId, keyed: &Keyed, oracle: &dyn Oracle) -> Vec<String> {
+    let Some(last) = oracle.last(&graph.pipeline, graph.node(id)) else {
+        return vec!["never run".to_owned()];
+    };
+    let changes: Vec<String> = diff(&last, &keyed.identity.to_json()).iter().map(ToString::to_string).collect();
+    if changes.is_empty() { vec!["its stored output is gone".to_owned()] } else { changes }
+}

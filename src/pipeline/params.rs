@@ -1,0 +1,103 @@
+//! From a stage's text to a decoded stage, with errors that point at the place in the file.
+
+use serde_json::Value;
+
+use crate::config::{Pipeline, Problem, StageSpec, suggest};
+use crate::stage::{DynStage, ParamError, StageKind};
+
+use crate::pipeline::graph::Cell;
+
+/// A decoded stage and the seed it runs with.
+pub(super) struct Decoded {
+    pub(super) work: Box<dyn DynStage>,
+    pub(super) params: Value,
+    pub(super) seed: u64,
+}
+
+/// Resolves and decodes the parameters of one cell.
+pub(super) fn decode(
+    pipeline: &Pipeline,
+    spec: &StageSpec,
+    kind: &'static StageKind,
+    cell: &Cell,
+) -> Result<Decoded, Problem> {
+    let resolved = spec.resolve(&pipeline.params, cell)?;
+    let work = (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
+    if resolved.seed.is_some() && !kind.seeded {
+        let problem = Problem::new(spec.source(), spec.kind.span, format!("a stage of kind `{}` draws nothing at random", kind.name));
+        return Err(problem.label("its `seed` would have no effect").help("remove `seed` from the stage"));
+    }
+    let mut params = work.params();
+    without_nulls(&mut params);
+    Ok(Decoded { work, params, seed: resolved.seed.unwrap_or(pipeline.seed) })
+}
+
+/// An optional parameter that is not given is the same as one that does not exist.
+fn without_nulls(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().for_each(without_nulls);
+    }
+}
+
+/// Turns a refusal by the stage kind into an error with a place and a remedy.
+fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, error: &ParamError) -> Problem {
+    let stage = &spec.name.value;
+    let message = &error.message;
+    if let Some(unknown) = quoted_after(message, "unknown field ") {
+        let path = [parent(&error.path, unknown), vec![unknown.to_owned()]].concat();
+        let known = all_quoted_after(message, "expected ");
+        let text = format!("stage `{stage}` has no parameter `{}`", path.join("."));
+        let problem = Problem::new(spec.source(), spec.key_span_of(&path), text).label(format!("not a parameter of `{}`", kind.name));
+        return match suggest(unknown, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => problem.help("there are no parameters here: remove it"),
+            None => problem.help(format!("known parameters: {}", list(&known))),
+        };
+    }
+    if let Some(missing) = quoted_after(message, "missing field ") {
+        let span = if error.path.is_empty() { spec.kind.span } else { spec.key_span_of(&error.path) };
+        let path = [error.path.clone(), vec![missing.to_owned()]].concat().join(".");
+        return Problem::new(spec.source(), span, format!("stage `{stage}` needs the parameter `{path}`"))
+            .label(format!("`{missing}` is missing"))
+            .help(format!("add `{missing}: …`; the README and `ncf-pipe schema` list the parameters of `{}`", kind.name));
+    }
+    let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", error.path.join(".")) };
+    let mut problem = spec.problem(&pipeline.params, cell, &error.path, format!("stage `{stage}`: {place}{message}"));
+    if let Some(unknown) = quoted_after(message, "unknown variant ") {
+        let known = all_quoted_after(message, "expected ");
+        problem = match suggest(unknown, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(format!("one of {}", list(&known))),
+        };
+    }
+    match &error.help {
+        Some(help) => problem.help(help.clone()),
+        None => problem,
+    }
+}
+
+/// serde reports an unknown key either below its map or at it.
+fn parent(path: &[String], key: &str) -> Vec<String> {
+    let mut path = path.to_vec();
+    if path.last().is_some_and(|last| last == key) {
+        path.pop();
+    }
+    path
+}
+
+fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The first word in backticks after `start`.
+fn quoted_after<'a>(message: &'a str, start: &str) -> Option<&'a str> {
+    let rest = &message[message.find(start)? + start.len()..];
+    let rest = rest.strip_prefix('`')?;
+    rest.split('`').next()
+}
+
+/// All words in backticks after `start`.
+fn all_quoted_after<'a>(message: &'a str, start: &str) -> Vec<&'a str> {
+    message.find(start).map_or_else(Vec::new, |at| message[at..].split('`').skip(1).step_by(2).collect())
+}

@@ -1,0 +1,155 @@
+//! The plan: what a run would do, as a pure function of the graph and the oracle's answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::cache::Manifest;
+use crate::config::suggest;
+
+use crate::pipeline::decide::{Decision, decide, key};
+use crate::pipeline::graph::{Graph, NodeId};
+use crate::pipeline::world::Oracle;
+
+/// Which stages to look at, and which to run whatever is stored.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these and what they need; all when empty.
+    pub only: Vec<String>,
+    /// Run these even if they are fresh.
+    pub force: Vec<String>,
+}
+
+/// A selection with its names looked up.
+#[derive(Debug, Clone)]
+pub(super) struct Selected {
+    pub(super) wanted: BTreeSet<NodeId>,
+    pub(super) forced: BTreeSet<NodeId>,
+}
+
+impl Selection {
+    /// Looks the names up: `train` means all its cells, `train[factors=8]` one of them.
+    ///
+    /// # Errors
+    /// Names the stage that does not exist.
+    pub(super) fn resolve(&self, graph: &Graph) -> Result<Selected, String> {
+        let forced = self.force.iter().map(|name| find(graph, name)).collect::<Result<Vec<_>, _>>()?;
+        let only = self.only.iter().map(|name| find(graph, name)).collect::<Result<Vec<_>, _>>()?;
+        let mut wanted: BTreeSet<NodeId> = only.into_iter().flatten().collect();
+        if self.only.is_empty() {
+            wanted.extend(graph.order());
+        }
+        // Producers come first in the order, so one backward pass closes the set.
+        for id in graph.order().iter().rev() {
+            if wanted.contains(id) {
+                wanted.extend(graph.producers(*id));
+            }
+        }
+        Ok(Selected { wanted, forced: forced.into_iter().flatten().collect() })
+    }
+}
+
+fn find(graph: &Graph, name: &str) -> Result<Vec<NodeId>, String> {
+    let found: Vec<NodeId> = graph
+        .order()
+        .iter()
+        .copied()
+        .filter(|id| graph.node(*id).stage == name || graph.node(*id).name() == name)
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let stages = graph.stages();
+    Err(match suggest(name, stages.iter().copied()) {
+        Some(near) => format!("there is no stage `{name}`: did you mean `{near}`?"),
+        None => format!("there is no stage `{name}`; the stages are {}", stages.join(", ")),
+    })
+}
+
+/// What a run would do with a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its output is stored, whole.
+    Fresh,
+    /// It would run.
+    Stale,
+    /// That depends on the content of what a stale stage above it will write.
+    Unknown,
+    /// It cannot run as things are.
+    Error,
+}
+
+/// A stage in a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedStage {
+    /// Its name, with its cell.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What a run would do with it.
+    pub state: State,
+    /// Why, field by field.
+    pub why: Vec<String>,
+    /// Its key, if all its inputs are known.
+    pub key: Option<String>,
+    /// The directory of its outputs, below that of all outputs.
+    pub view: PathBuf,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Every stage that was asked for, producers first.
+    pub stages: Vec<PlannedStage>,
+}
+
+impl Plan {
+    /// How many stages are in this state.
+    pub fn count(&self, state: State) -> usize {
+        self.stages.iter().filter(|stage| stage.state == state).count()
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// When the selection names a stage that does not exist.
+pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result<Plan, String> {
+    let selected = selection.resolve(graph)?;
+    let mut fresh: BTreeMap<NodeId, Manifest> = BTreeMap::new();
+    let mut stages = Vec::new();
+    for &id in graph.order().iter().filter(|id| selected.wanted.contains(id)) {
+        let node = graph.node(id);
+        let waits: BTreeSet<String> =
+            graph.producers(id).filter(|from| !fresh.contains_key(from)).map(|from| graph.node(from).name()).collect();
+        let mut stage = PlannedStage {
+            name: node.name(),
+            kind: node.kind.name.to_owned(),
+            state: State::Unknown,
+            why: waits.iter().map(|name| format!("waits for `{name}`")).collect(),
+            key: None,
+            view: node.view_path(&graph.pipeline),
+        };
+        if waits.is_empty() {
+            match key(graph, id, oracle, |from| fresh.get(&from)) {
+                Err(failure) => (stage.state, stage.why) = (State::Error, vec![failure.message]),
+                Ok(keyed) => {
+                    stage.key = Some(keyed.key.to_string());
+                    match decide(graph, id, &keyed, oracle, selected.forced.contains(&id)) {
+                        Decision::Fresh(manifest) => {
+                            stage.state = State::Fresh;
+                            fresh.insert(id, *manifest);
+                        }
+                        Decision::Stale(why) => (stage.state, stage.why) = (State::Stale, why),
+                    }
+                }
+            }
+        }
+        stages.push(stage);
+    }
+    Ok(Plan { pipeline: graph.pipeline.clone(), stages })
+}

@@ -1,0 +1,58 @@
+//! What the decisions of the engine depend on outside the graph, behind a trait so that they stay pure.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cache::{Damage, Lookup, Manifest, SourceDigest, StageKey, Store, StoreError, Trust};
+
+use crate::pipeline::graph::Node;
+
+/// Answers the questions that a plan asks. The same answers give the same plan.
+pub trait Oracle {
+    /// The content of a file outside the store.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn source(&self, path: &Path) -> Result<SourceDigest, StoreError>;
+    /// What is stored under a key.
+    fn lookup(&self, key: &StageKey) -> Lookup;
+    /// Whether all files of a manifest are there and whole.
+    ///
+    /// # Errors
+    /// The damaged files.
+    fn check(&self, manifest: &Manifest) -> Result<(), Vec<Damage>>;
+    /// The identity that the stage had when it last ran, for saying what changed since.
+    fn last(&self, pipeline: &str, node: &Node) -> Option<Value>;
+}
+
+/// The store, and where a run finds and leaves files.
+#[derive(Debug)]
+pub struct World {
+    /// The content-addressed store.
+    pub store: Store,
+    /// Where the outputs are shown.
+    pub outputs: PathBuf,
+    /// What relative paths in the pipeline start from.
+    pub workdir: PathBuf,
+    /// Whether unread hits are trusted by their file status or hashed each time.
+    pub trust: Trust,
+}
+
+impl Oracle for World {
+    fn source(&self, path: &Path) -> Result<SourceDigest, StoreError> {
+        self.store.digest_source(&self.workdir.join(path))
+    }
+
+    fn lookup(&self, key: &StageKey) -> Lookup {
+        self.store.lookup(key)
+    }
+
+    fn check(&self, manifest: &Manifest) -> Result<(), Vec<Damage>> {
+        self.store.check(manifest, self.trust)
+    }
+
+    fn last(&self, pipeline: &str, node: &Node) -> Option<Value> {
+        self.store.last_manifest(pipeline, &node.name()).map(|manifest| manifest.identity)
+    }
+}

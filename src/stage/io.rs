@@ -1,0 +1,221 @@
+//! Files in and out of a stage. Whatever is read is hashed as it is read; whatever is written is hashed as it is
+//! written, so that no byte travels unchecked and no file is read twice.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::stage::{DamagedFile, Result, StageError};
+
+/// A stored file and the digest that its bytes must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRef {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    pub digest: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// One output of a finished stage, in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactDir {
+    /// The stage that wrote it, for messages.
+    pub producer: String,
+    /// Its files by name.
+    pub files: BTreeMap<String, FileRef>,
+}
+
+impl ArtifactDir {
+    /// Whether the file is part of the artifact.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Reads a whole file into memory and checks its digest.
+    ///
+    /// # Errors
+    /// When the file is not part of the artifact, cannot be read, or is damaged.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let file = self.files.get(name).ok_or_else(|| {
+            StageError::data(format!("stage `{}` has no file `{name}`", self.producer))
+                .help("look at the stage's outputs with `ncf-pipe show`")
+        })?;
+        let damaged = || StageError::damaged(DamagedFile { path: file.path.clone(), producer: self.producer.clone() });
+        let bytes = match std::fs::read(&file.path) {
+            Ok(bytes) => bytes,
+            // A file that vanished since the plan was made is as lost as one with wrong bytes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged()),
+            Err(error) => return Err(StageError::io(format!("cannot read `{}`", file.path.display()), error)),
+        };
+        let digest = blake3::Hasher::new().update_rayon(&bytes).finalize();
+        if bytes.len() as u64 != file.size || digest.to_hex().as_str() != file.digest {
+            return Err(damaged());
+        }
+        Ok(bytes)
+    }
+}
+
+/// A file outside the store whose bytes are in the stage's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The digest that is in the key.
+    pub digest: String,
+    /// Its length in bytes when it was hashed.
+    pub size: u64,
+}
+
+impl SourceFile {
+    /// Opens it for reading from the start to the end.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self) -> Result<SourceReader> {
+        let file = File::open(&self.path)
+            .map_err(|error| StageError::io(format!("cannot open `{}`", self.path.display()), error))?;
+        Ok(SourceReader { file, hasher: blake3::Hasher::new(), expected: self.clone() })
+    }
+
+    /// Reads all of it and checks that it is what the key says.
+    ///
+    /// # Errors
+    /// When it cannot be read, or changed since it was hashed.
+    pub fn read_all(&self) -> Result<Vec<u8>> {
+        let mut reader = self.open()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0).min(1 << 32));
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|error| StageError::io(format!("cannot read `{}`", self.path.display()), error))?;
+        reader.finish()?;
+        Ok(bytes)
+    }
+}
+
+/// Reads a source and hashes what it reads. Call [`SourceReader::finish`] at the end.
+#[derive(Debug)]
+pub struct SourceReader {
+    file: File,
+    hasher: blake3::Hasher,
+    expected: SourceFile,
+}
+
+impl Read for SourceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        // Small reads would pay more for the thread pool than they gain.
+        if n >= 1 << 20 {
+            self.hasher.update_rayon(&buffer[..n]);
+        } else {
+            self.hasher.update(&buffer[..n]);
+        }
+        Ok(n)
+    }
+}
+
+impl SourceReader {
+    /// Reads what is left and checks that the file is the one that the key was made of.
+    ///
+    /// # Errors
+    /// When the file changed while the run went on.
+    pub fn finish(mut self) -> Result<()> {
+        let path = self.expected.path.display().to_string();
+        io::copy(&mut self, &mut io::sink())
+            .map_err(|error| StageError::io(format!("cannot read `{path}`"), error))?;
+        if self.hasher.finalize().to_hex().as_str() != self.expected.digest {
+            return Err(StageError::data(format!("input `{path}` changed while the run was reading it"))
+                .help("run again once nothing writes to the file any more"));
+        }
+        Ok(())
+    }
+}
+
+/// A file that a stage has finished writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its name inside the artifact.
+    pub name: String,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    pub digest: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// A file being written by a stage, hashed on the way. Call [`OutFile::finish`], or the file does not count.
+#[derive(Debug)]
+pub struct OutFile {
+    name: String,
+    path: PathBuf,
+    file: File,
+    hasher: blake3::Hasher,
+    size: u64,
+    done: std::sync::mpsc::Sender<Written>,
+}
+
+impl OutFile {
+    pub(super) fn create(dir: &Path, name: &str, done: std::sync::mpsc::Sender<Written>) -> Result<Self> {
+        let path = dir.join(name);
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| StageError::io(format!("cannot create `{}`", path.display()), error))?;
+        Ok(Self { name: name.to_owned(), path, file, hasher: blake3::Hasher::new(), size: 0, done })
+    }
+
+    /// Writes all bytes, with an error that names the file.
+    ///
+    /// # Errors
+    /// When the bytes cannot be written.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes).map_err(|error| self.error(&error))
+    }
+
+    /// Turns a write error into one that names the file and says what to do.
+    pub fn error(&self, error: &dyn std::fmt::Display) -> StageError {
+        StageError::io(format!("cannot write `{}`", self.path.display()), error)
+            .help("free some space, or put the store elsewhere with `--store DIR`")
+    }
+
+    /// Makes the bytes durable and counts the file as written.
+    ///
+    /// # Errors
+    /// When the file cannot be brought to the disk.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.flush().and_then(|()| self.file.sync_all()).map_err(|error| self.error(&error))?;
+        let digest = self.hasher.finalize().to_hex().to_string();
+        // The receiver lives as long as the context that made this file; nobody waits if it is gone.
+        let _ = self.done.send(Written { name: self.name, digest, size: self.size });
+        Ok(())
+    }
+}
+
+impl Write for OutFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(buffer)?;
+        if n >= 1 << 20 {
+            self.hasher.update_rayon(&buffer[..n]);
+        } else {
+            self.hasher.update(&buffer[..n]);
+        }
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for OutFile {
+    /// Only tells the position: bytes that were hashed cannot be written again.
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        match to {
+            io::SeekFrom::Current(0) | io::SeekFrom::End(0) => Ok(self.size),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "output files are written front to back")),
+        }
+    }
+}

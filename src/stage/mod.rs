@@ -1,0 +1,17 @@
+//! The contract between the engine and the stages.
+//!
+//! A stage kind is a type that implements [`Stage`]: its fields are the parameters that a pipeline file may set,
+//! its constants name the ports, and [`Stage::run`] turns inputs into files. The engine sees it erased, as a
+//! [`StageKind`] in a [`Registry`]. This room imports no other room.
+
+mod artifact;
+mod context;
+mod error;
+mod io;
+mod registry;
+
+pub use artifact::{Arity, Artifact, FileSpec, Output, Port};
+pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Progress, Silent};
+pub use error::{Class, DamagedFile, ParamError, Result, StageError};
+pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
+pub use registry::{DynStage, Registry, Source, Stage, StageKind};

@@ -1,0 +1,169 @@
+//! The trait that a stage kind implements, and the engine's erased view of it.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::stage::{Context, Output, ParamError, Port, Result};
+
+/// A file outside the store whose content belongs to the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The top-level parameter that holds the path. In the key, the file's digest stands in its place, so that
+    /// the same bytes under another path are the same input.
+    pub param: &'static str,
+    /// The path, relative to the working directory.
+    pub path: PathBuf,
+}
+
+/// A kind of stage. The fields of the type are its parameters.
+pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The name used after `kind:`.
+    const KIND: &'static str;
+    /// What the stage does, in one line.
+    const ABOUT: &'static str;
+    /// One entry for each version, saying what changed in the bytes that the stage writes: the number of entries
+    /// is the version that goes into the key.
+    const CHANGES: &'static [&'static str];
+    /// The input ports.
+    const INPUTS: &'static [Port] = &[];
+    /// The outputs; the first is what a plain `stage` reference means.
+    const OUTPUTS: &'static [Output];
+    /// Whether the seed belongs in the key.
+    const SEEDED: bool = false;
+
+    /// Fills in what is derived from other parameters (so that it is visible and in the key) and refuses what
+    /// cannot work.
+    ///
+    /// # Errors
+    /// Names the parameter that cannot work.
+    fn normalise(self) -> Result<Self, ParamError> {
+        Ok(self)
+    }
+
+    /// Files outside the store whose bytes belong in the key.
+    fn sources(&self) -> Vec<Source> {
+        Vec::new()
+    }
+
+    /// Does the work: reads inputs, writes files.
+    ///
+    /// # Errors
+    /// Whatever stops the work; see [`crate::stage::StageError`].
+    fn run(&self, context: &Context<'_>) -> Result<()>;
+}
+
+/// A stage with its parameters, its type erased.
+pub trait DynStage: Send + Sync {
+    /// All parameters, defaults filled in.
+    fn params(&self) -> Value;
+    /// See [`Stage::sources`].
+    fn sources(&self) -> Vec<Source>;
+    /// See [`Stage::run`].
+    ///
+    /// # Errors
+    /// As [`Stage::run`].
+    fn run(&self, context: &Context<'_>) -> Result<()>;
+}
+
+impl<S: Stage> DynStage for S {
+    fn params(&self) -> Value {
+        // Parameter types are plain structs and enums with string keys: `non_finite` numbers become null, which
+        // the key refuses.
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        Stage::sources(self)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        Stage::run(self, context)
+    }
+}
+
+/// A row of the registry: everything the engine knows of a stage kind.
+#[derive(Debug, Clone, Copy)]
+pub struct StageKind {
+    /// The name used after `kind:`.
+    pub name: &'static str,
+    /// What the stage does, in one line.
+    pub about: &'static str,
+    /// See [`Stage::CHANGES`].
+    pub changes: &'static [&'static str],
+    /// The input ports.
+    pub inputs: &'static [Port],
+    /// The outputs.
+    pub outputs: &'static [Output],
+    /// Whether the seed belongs in the key.
+    pub seeded: bool,
+    /// The JSON Schema of the parameters.
+    pub schema: fn() -> schemars::Schema,
+    /// Turns parameters into a stage.
+    pub decode: fn(Value) -> Result<Box<dyn DynStage>, ParamError>,
+}
+
+impl StageKind {
+    /// The row of a stage kind.
+    pub const fn of<S: Stage>() -> Self {
+        Self {
+            name: S::KIND,
+            about: S::ABOUT,
+            changes: S::CHANGES,
+            inputs: S::INPUTS,
+            outputs: S::OUTPUTS,
+            seeded: S::SEEDED,
+            schema: || schemars::SchemaGenerator::default().into_root_schema_for::<S>(),
+            decode: decode::<S>,
+        }
+    }
+
+    /// The version that goes into the key.
+    pub const fn version(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The port of this name.
+    pub fn input(&self, name: &str) -> Option<&'static Port> {
+        self.inputs.iter().find(|port| port.name == name)
+    }
+
+    /// The output of this name.
+    pub fn output(&self, name: &str) -> Option<&'static Output> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+}
+
+fn decode<S: Stage>(params: Value) -> Result<Box<dyn DynStage>, ParamError> {
+    let stage: S = serde_path_to_error::deserialize(params).map_err(|error| {
+        let path = error.path().iter().map(ToString::to_string).collect();
+        ParamError { path, message: error.into_inner().to_string(), help: None }
+    })?;
+    Ok(Box::new(stage.normalise()?))
+}
+
+/// The stage kinds that a program offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Registry {
+    kinds: &'static [StageKind],
+}
+
+impl Registry {
+    /// A registry of these kinds.
+    pub const fn new(kinds: &'static [StageKind]) -> Self {
+        Self { kinds }
+    }
+
+    /// All kinds, in catalogue order.
+    pub fn kinds(&self) -> &'static [StageKind] {
+        self.kinds
+    }
+
+    /// The kind of this name.
+    pub fn get(&self, name: &str) -> Option<&'static StageKind> {
+        self.kinds.iter().find(|kind| kind.name == name)
+    }
+}

@@ -1,0 +1,224 @@
+//! The stage `evaluate`: ranks held-out interactions with a trained model.
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::metrics::{Metrics, UserCounts};
+use crate::artifacts::model::Model;
+use crate::artifacts::pool::Pool;
+use crate::artifacts::split::Split;
+use crate::data::csr::Csr;
+use crate::eval::{self, Candidates, Counts, Evaluation, Popularity, Task, Watch};
+use crate::metric::{Measure, Metric};
+use crate::model::scorer::Scorer;
+use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stages::evaluate::report::Found;
+
+/// What `metrics.json` says about ties.
+const TIE_RULE: &str = "expected value over uniformly random orders of equal scores";
+
+/// Ranks held-out interactions with a trained model: against a fixed pool of sampled candidates, against all items,
+/// or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// The part of the split that is ranked.
+    on: Part,
+    /// Whether to rank against all items also when a pool is connected. Without a pool this is done in any case.
+    full: bool,
+    /// What full ranking masks. By default all that was known when the held-out part was: training items, and
+    /// validation items when testing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<Mask>,
+    /// What to compute. `mrr`, `map` and `auc` are also, or only, given for the whole ranking.
+    metrics: Vec<Metric>,
+    /// The lengths of the recommended list.
+    #[schemars(inner(range(min = 1)))]
+    k: Vec<usize>,
+    /// Whether to give the same metrics for recommending to everybody what is popular in training.
+    popularity_baseline: bool,
+}
+
+/// A held-out part of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The test part.
+    Test,
+    /// The validation part.
+    Valid,
+}
+
+/// Items of a user that are no candidates in full ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// No items.
+    None,
+    /// The training items.
+    Train,
+    /// The training and validation items.
+    TrainValid,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Valid => "valid",
+        }
+    }
+}
+
+impl Mask {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Train => "train",
+            Self::TrainValid => "train_valid",
+        }
+    }
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self {
+            on: Part::Test,
+            full: false,
+            mask: None,
+            metrics: vec![Metric::Hr, Metric::Ndcg, Metric::Recall, Metric::Mrr, Metric::Auc],
+            k: vec![5, 10, 20],
+            popularity_baseline: true,
+        }
+    }
+}
+
+impl Evaluate {
+    fn mask(&self) -> Mask {
+        self.mask.unwrap_or(match self.on {
+            Part::Test => Mask::TrainValid,
+            Part::Valid => Mask::Train,
+        })
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        let lengths: Vec<NonZeroUsize> = self.k.iter().copied().filter_map(NonZeroUsize::new).collect();
+        Measure::of_all(&self.metrics, &lengths)
+    }
+}
+
+impl Stage for Evaluate {
+    const KIND: &'static str = "evaluate";
+    const ABOUT: &'static str = "ranks held-out interactions with a trained model";
+    const CHANGES: &'static [&'static str] = &["first version"];
+    const INPUTS: &'static [Port] =
+        &[Port::one::<Model>("model"), Port::one::<Split>("split"), Port::optional::<Pool>("pool")];
+    const OUTPUTS: &'static [Output] = &[Output::of::<Metrics>("metrics")];
+
+    fn normalise(mut self) -> Result<Self, ParamError> {
+        if self.k.contains(&0) {
+            return Err(ParamError::new("k", "a list of length 0 recommends nothing").help("give lengths from 1 on"));
+        }
+        if self.metrics.is_empty() {
+            return Err(ParamError::new("metrics", "there is no metric to compute").help("try `metrics: [hr, ndcg]`"));
+        }
+        if self.k.is_empty() && self.metrics.iter().any(|metric| metric.has_cut()) {
+            return Err(ParamError::new("k", "there is no length to compute the metrics at").help("try `k: [10]`"));
+        }
+        self.mask = Some(self.mask());
+        if self.on == Part::Valid && self.mask == Some(Mask::TrainValid) {
+            return Err(ParamError::new("mask", "`train_valid` would mask the items that `on: valid` ranks")
+                .help("use `mask: train`"));
+        }
+        // The order in which they are asked for makes no difference, so it must make none to the key.
+        self.k.sort_unstable();
+        self.k.dedup();
+        self.metrics.sort_unstable();
+        self.metrics.dedup();
+        Ok(self)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        let model: Model = context.input("model")?;
+        let split: Split = context.input("split")?;
+        let pool: Option<Pool> = context.optional("pool")?;
+        let train = split.train.csr()?;
+        let valid = split.valid.csr()?;
+        let test = split.test.csr()?;
+        let positives = if self.on == Part::Test { &test } else { &valid };
+        let masks: &[&Csr] = match self.mask() {
+            Mask::None => &[],
+            Mask::Train => &[&train],
+            Mask::TrainValid => &[&train, &valid],
+        };
+        let lists = pool.as_ref().map(|pool| |user: u32| pool.candidates(user));
+        let measures = self.measures();
+        let task = Task {
+            positives,
+            sampled: lists.as_ref().map(|lists| lists as &Candidates<'_>),
+            full: (self.full || pool.is_none()).then_some(masks),
+            measures: &measures,
+        };
+        let counts = Counts::of(positives, &train);
+        let rounds = 1 + u64::from(self.popularity_baseline);
+        context.progress().start(Some(rounds * counts.evaluated as u64), "users");
+        let evaluation = evaluate(model.scorer(context.device())?.as_ref(), &task, context)?;
+        let popularity = self
+            .popularity_baseline
+            .then(|| evaluate(&Popularity::new(counts.users, &train.item_counts()), &task, context))
+            .transpose()?;
+        let found = Found {
+            measures: &measures,
+            model: &evaluation,
+            popularity: popularity.as_ref(),
+            mask: self.mask().name(),
+        };
+        for warning in found.warnings() {
+            context.warn(warning);
+        }
+        let metrics = Metrics {
+            on: self.on.name().to_owned(),
+            protocols: found.protocols(),
+            counts: user_counts(counts),
+            tie_rule: TIE_RULE.to_owned(),
+            pool_digest: context.inputs("pool").first().and_then(|pool| Pool::digest(&pool.dir)),
+        };
+        metrics.write(found.per_user(positives), Self::KIND, context)
+    }
+}
+
+fn evaluate(scorer: &dyn Scorer, task: &Task<'_>, context: &Context<'_>) -> Result<Evaluation> {
+    let progress = context.progress();
+    let watch = Watch { advance: &|users| progress.advance(users), stop: &|| context.cancel().is_cancelled() };
+    eval::evaluate(scorer, task, &watch).map_err(|error| {
+        let class = match error {
+            eval::Error::Cancelled => return StageError::cancelled(),
+            eval::Error::Score(_) | eval::Error::NotFinite { .. } => StageError::failed,
+            _ => StageError::data,
+        };
+        let stopped = class(&error);
+        match error.help() {
+            Some(help) => stopped.help(help),
+            None => stopped,
+        }
+    })
+}
+
+fn user_counts(counts: Counts) -> UserCounts {
+    UserCounts {
+        users: counts.users,
+        items: counts.items,
+        evaluated: counts.evaluated,
+        without_positive: counts.without_positive,
+        positives: counts.positives,
+        cold_users: counts.cold_users,
+        cold_items: counts.cold_items,
+        cold_positives: counts.cold_positives,
+    }
+}

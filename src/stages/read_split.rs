@@ -1,0 +1,274 @@
+//! The stage `read_split`: a split that was published ready to use.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::pool::{EVAL, Pool};
+use crate::artifacts::split::{Split, SplitFrames};
+use crate::data::columns::Columns;
+use crate::data::dictionary::RawValues;
+use crate::data::frame::{FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER};
+use crate::data::read_split::{
+    Limits, Lines, SplitParts, combine, dense_frame, read_candidates, read_interactions,
+};
+use crate::data::remap::names;
+use crate::stage::{Context, FileSpec, Output, ParamError, Result, Source, Stage};
+use crate::stages::read::parse_source;
+
+/// Reads a ready split with dense ids, such as those that papers publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadSplit {
+    /// What the files look like.
+    pub format: SplitFormat,
+    /// Training interactions.
+    pub train: PathBuf,
+    /// Validation interactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// Test interactions. With `format: ncf`, `candidates` can stand for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Published candidates (`format: ncf`): they make the output `candidates`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<PathBuf>,
+    /// The number of users; by default one more than the largest id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub users: Option<u32>,
+    /// The number of items; by default one more than the largest id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub items: Option<u32>,
+}
+
+/// What the files of a split look like. All are tab-separated, without a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitFormat {
+    /// He et al. (2017): `.rating` files of `user item [rating [timestamp]]`, and a `.test.negative` file of
+    /// `(user,item)` and its candidates.
+    Ncf,
+    /// Wang et al. (2021): `.rating` files of `user item flag` (1: true positive), and a `.test.negative` file that
+    /// holds test positives, one a line.
+    Denoising,
+}
+
+impl Stage for ReadSplit {
+    const KIND: &'static str = "read_split";
+    const ABOUT: &'static str = "reads a ready split with dense ids";
+    const CHANGES: &'static [&'static str] = &["first version"];
+    const OUTPUTS: &'static [Output] = &[
+        Output::of::<Split>("split"),
+        // Not the pool's `train.parquet`: here, that file is the split's.
+        Output { files: &[FileSpec::always(EVAL)], ..Output::maybe::<Pool>("candidates") },
+    ];
+
+    fn normalise(self) -> Result<Self, ParamError> {
+        match self.format {
+            SplitFormat::Ncf if self.test.is_none() && self.candidates.is_none() => {
+                return Err(ParamError::new("test", "the split has no test interactions")
+                    .help("set `test`, `candidates`, or both"));
+            }
+            SplitFormat::Denoising if self.candidates.is_some() => {
+                return Err(ParamError::new("candidates", "`format: denoising` has no candidates")
+                    .help("its `.test.negative` file holds test positives: set `test` to it"));
+            }
+            SplitFormat::Denoising if self.test.is_none() => {
+                return Err(ParamError::new("test", "the split has no test interactions")
+                    .help("set `test` to the `.test.negative` file, which holds test positives"));
+            }
+            _ => {}
+        }
+        for (name, n) in [("users", self.users), ("items", self.items)] {
+            if n.is_some_and(|n| n == 0 || i32::try_from(n).is_err()) {
+                return Err(ParamError::new(name, "not a number of ids").help("give a number from 1 to 2147483647"));
+            }
+        }
+        Ok(self)
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let all = [
+            ("train", Some(&self.train)),
+            ("valid", self.valid.as_ref()),
+            ("test", self.test.as_ref()),
+            ("candidates", self.candidates.as_ref()),
+        ];
+        all.into_iter().filter_map(|(param, path)| Some(Source { param, path: path?.clone() })).collect()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        let limits = Limits::new(self.users, self.items);
+        let read = |param: &str, lines: Lines| -> Result<Columns> {
+            parse_source(context.source(param)?, context, |input, file, hooks| {
+                read_interactions(input, file, lines, limits, hooks)
+            })
+        };
+        let (lines, test_lines) = match self.format {
+            SplitFormat::Ncf => (Lines::Ratings, Lines::Ratings),
+            SplitFormat::Denoising => (Lines::Flags, Lines::Positives),
+        };
+        let candidates = || {
+            parse_source(context.source("candidates")?, context, |input, file, hooks| {
+                read_candidates(input, file, limits, hooks)
+            })
+        };
+        let split = combine(SplitParts {
+            train: read("train", lines)?,
+            valid: self.valid.as_ref().map(|_| read("valid", lines)).transpose()?,
+            test: self.test.as_ref().map(|_| read("test", test_lines)).transpose()?,
+            candidates: self.candidates.as_ref().map(|_| candidates()).transpose()?,
+            users: self.users,
+            items: self.items,
+        })?;
+        for (name, part) in [("train", &split.train), ("valid", &split.valid), ("test", &split.test)] {
+            context.fact(&format!("{name}_rows"), part.len());
+        }
+        context.fact("users", split.n_users);
+        context.fact("items", split.n_items);
+        if let Some(clean) = &split.train.clean {
+            let share = clean.iter().filter(|clean| **clean).count() as f64 / clean.len().max(1) as f64;
+            context.fact("train_clean_share", share);
+        }
+        for warning in &split.warnings {
+            context.warn(warning);
+        }
+
+        let meta = FrameMeta::of(Self::KIND).sized(split.n_users as usize, split.n_items as usize);
+        let [train, valid, test] = [split.train, split.valid, split.test].map(dense_frame);
+        Split::write_parts(SplitFrames { train: &train?, valid: &valid?, test: &test? }, &meta, context)?;
+        // The files' ids are dense already: each is its own raw id.
+        let raw = |n: u32| RawValues::Int((0..i64::from(n)).collect());
+        let users = names(USER, RAW_USER, raw(split.n_users))?;
+        let items = names(ITEM, RAW_ITEM, raw(split.n_items))?;
+        Split::write_ids(&users, &items, &meta, context)?;
+        if let Some(pool) = &split.candidates {
+            context.fact("candidate_users", pool.len());
+            Pool::write(pool, &meta, context)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::frame::{CLEAN, RATING, has, read_parquet};
+    use crate::data::read::tests::data;
+    use crate::stage::{
+        ArtifactDir, Artifact, Cancel, ContextParts, Device, DynStage, FileRef, Note, Registry, Silent, SourceFile, StageKind,
+    };
+
+    static KINDS: Registry = Registry::new(&[StageKind::of::<ReadSplit>()]);
+
+    fn decode(params: serde_json::Value) -> Result<Box<dyn DynStage>, ParamError> {
+        (KINDS.get("read_split").unwrap().decode)(params)
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_anything_runs() {
+        let found = [
+            json!({"train": "a"}),
+            json!({"format": "ncf", "train": "a"}),
+            json!({"format": "denoising", "train": "a", "candidates": "b"}),
+            json!({"format": "denoising", "train": "a", "valid": "b"}),
+            json!({"format": "ncf", "train": "a", "test": "b", "users": 0}),
+            json!({"format": "ncf", "train": "a", "test": "b", "items": 2_147_483_648_u32}),
+            json!({"format": "ncf", "train": "a", "tests": "b"}),
+        ]
+        .map(|params| {
+            let error = decode(params).err().unwrap();
+            format!("{}: {} [{}]", error.path.join("."), error.message, error.help.unwrap_or_default())
+        });
+        insta::assert_snapshot!(found.join("\n"), @"");
+    }
+
+    /// The artifacts and notes of a run on files of a directory.
+    fn run(files: &Path, params: serde_json::Value) -> (Split, Option<Pool>, Vec<Note>, BTreeMap<String, Vec<u8>>) {
+        let out = tempfile::tempdir().unwrap();
+        let stage = decode(params).unwrap();
+        let source = |source: Source| {
+            let path = files.join(source.path);
+            let bytes = std::fs::read(&path).unwrap();
+            let digest = blake3::hash(&bytes).to_hex().to_string();
+            (source.param.to_owned(), SourceFile { path, digest, size: bytes.len() as u64 })
+        };
+        let context = Context::new(ContextParts {
+            seed: 0,
+            device: Device::Cpu,
+            cell: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            sources: stage.sources().into_iter().map(source).collect(),
+            out: out.path().to_owned(),
+            scratch: out.path().join("scratch"),
+            progress: &Silent,
+            cancel: Cancel::default(),
+        });
+        stage.run(&context).unwrap();
+        let (written, notes) = context.into_results();
+        let file = |file: &crate::stage::Written| {
+            let reference = FileRef { path: out.path().join(&file.name), digest: file.digest.clone(), size: file.size };
+            (file.name.clone(), reference)
+        };
+        let dir = ArtifactDir { producer: "split".to_owned(), files: written.iter().map(file).collect() };
+        let bytes = dir.files.keys().map(|name| (name.clone(), dir.read(name).unwrap())).collect();
+        let pool = dir.has(EVAL).then(|| Pool::load(&dir).unwrap());
+        (Split::load(&dir).unwrap(), pool, notes, bytes)
+    }
+
+    #[test]
+    fn published_ncf_files_are_read_as_published() {
+        let Some(files) = data("ml-1m-ncf") else { return };
+        let (split, pool, notes, bytes) = run(
+            &files,
+            json!({
+                "format": "ncf", "train": "ml-1m.train.rating", "test": "ml-1m.test.rating",
+                "candidates": "ml-1m.test.negative",
+            }),
+        );
+        // He et al. (2017), section 4.1: 6,040 users, 3,706 items, 1,000,209 interactions, the last of each user for
+        // test, ranked against 99.
+        assert_eq!((split.n_users, split.n_items), (6040, 3706));
+        assert_eq!((split.train.len(), split.valid.len(), split.test.len()), (1_000_209 - 6040, 0, 6040));
+        let pool = pool.unwrap();
+        assert!((0..6040).all(|user| pool.candidates(user).is_some_and(|list| list.len() == 99)));
+        assert!(!notes.iter().any(|note| matches!(note, Note::Warning(_))), "{notes:?}");
+        // The training file has no ratings, so that the split has none.
+        for name in ["train.parquet", "valid.parquet", "test.parquet"] {
+            let (frame, meta) = read_parquet(bytes[name].clone(), None).unwrap();
+            assert!(!has(&frame, RATING), "{name}");
+            assert_eq!((meta.n_users, meta.n_items), (Some(6040), Some(3706)));
+        }
+        // Line 1 of the file: user 0, item 25, and 1064 174 2791 … as candidates.
+        assert_eq!(split.test.items[0], 25);
+        assert!([1064, 174, 2791].iter().all(|item| pool.candidates(0).unwrap().contains(item)));
+    }
+
+    #[test]
+    fn published_denoising_files_are_read_with_their_flags() {
+        let Some(files) = data("yelp-small") else { return };
+        let (split, pool, _, bytes) = run(
+            &files,
+            json!({
+                "format": "denoising", "train": "yelp.train.rating", "valid": "yelp.valid.rating",
+                "test": "yelp.test.negative",
+            }),
+        );
+        // Counted with `wc -l` and awk.
+        assert_eq!((split.train.len(), split.valid.len(), split.test.len()), (29_288 + 159_219, 3_294 + 17_652, 147_639));
+        assert!(pool.is_none());
+        for (name, clean) in [("train.parquet", 159_219), ("valid.parquet", 17_652), ("test.parquet", 147_639)] {
+            let (frame, _) = read_parquet(bytes[name].clone(), None).unwrap();
+            let flags = crate::data::frame::bools(&frame, CLEAN).unwrap();
+            assert_eq!(flags.iter().filter(|flag| **flag).count(), clean, "{name}");
+        }
+    }
+}

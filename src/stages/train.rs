@@ -1,0 +1,255 @@
+//! The stage `train`: fits a model to the training part of a split.
+
+use std::time::Instant;
+
+use crate::artifacts::model::{History, Model, check_device};
+use crate::artifacts::split::Split;
+use crate::model::{Catalogue, Config};
+use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::train::{self, Data, Outcome, Pairs, Recipe, Watch};
+
+impl Stage for Recipe {
+    const KIND: &'static str = "train";
+    const ABOUT: &'static str = "fits a model to the training part of a split";
+    const CHANGES: &'static [&'static str] = &["first version"];
+    const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
+    const OUTPUTS: &'static [Output] = &[Output::of::<Model>("model")];
+    const SEEDED: bool = true;
+
+    fn normalise(self) -> Result<Self, ParamError> {
+        match self.check() {
+            Ok(()) => Ok(self),
+            Err((path, message)) => Err(ParamError::new(&path, message)),
+        }
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        check_device(context.device())?;
+        let split: Split = context.input("split")?;
+        let data = Data {
+            catalogue: Catalogue { n_users: split.n_users, n_items: split.n_items },
+            train: Pairs { users: &split.train.users, items: &split.train.items },
+            valid: Pairs { users: &split.valid.users, items: &split.valid.items },
+            test: Pairs { users: &split.test.users, items: &split.test.items },
+        };
+        let started = Instant::now();
+        let outcome = fit(self, data, context)?;
+        note(&outcome, started.elapsed().as_secs_f64(), context);
+        let Catalogue { n_users, n_items } = data.catalogue;
+        let history = History {
+            train_loss: outcome.history.iter().map(|epoch| epoch.train_loss).collect(),
+            valid_loss: outcome.history.iter().map(|epoch| epoch.valid_loss).collect(),
+        };
+        let config = Config { model: self.model.clone(), n_users, n_items };
+        Model { config, weights: outcome.weights }.write(history, Self::KIND, context)
+    }
+}
+
+fn fit(recipe: &Recipe, data: Data<'_>, context: &Context<'_>) -> Result<Outcome> {
+    let progress = context.progress();
+    let watch = Watch {
+        start: &|total, done| {
+            progress.start(Some(total), "samples");
+            progress.advance(done);
+        },
+        advance: &|samples| progress.advance(samples),
+        remark: &|text| progress.remark(text),
+        cancelled: &|| context.cancel().is_cancelled(),
+    };
+    train::train(recipe, context.seed(), data, Some(context.scratch()), watch).map_err(|error| {
+        let stopped = match error.kind {
+            train::Kind::Failed => StageError::failed(&error),
+            train::Kind::Data => StageError::data(&error),
+            train::Kind::Io => StageError { class: crate::stage::Class::Io, ..StageError::failed(&error) },
+            train::Kind::Cancelled => StageError::cancelled(),
+        };
+        match error.help {
+            Some(help) => stopped.help(help),
+            None => stopped,
+        }
+    })
+}
+
+/// What the manifest keeps of a run beside its files: here, and only here, may be times.
+fn note(outcome: &Outcome, seconds: f64, context: &Context<'_>) {
+    context.fact("engine", "reference");
+    context.fact("epochs", outcome.history.len());
+    context.fact("epoch_kept", outcome.epoch);
+    context.fact("steps", outcome.steps);
+    context.fact("samples", outcome.samples);
+    context.fact("training_seconds", seconds);
+    context.fact("samples_per_second", (outcome.samples as f64 / seconds.max(1e-9)).round());
+    if let Some(last) = outcome.history.last() {
+        context.fact("train_loss", last.train_loss);
+        if let Some(loss) = last.valid_loss {
+            context.fact("valid_loss", loss);
+        }
+    }
+    if let Some(epoch) = outcome.resumed_in {
+        context.fact("resumed_in_epoch", epoch);
+    }
+    if outcome.saturated > 0 {
+        context.warn(format!(
+            "{} training rows have no negatives, because their users have every item",
+            outcome.saturated
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use polars::df;
+
+    use super::*;
+    use crate::artifacts::split::SplitFrames;
+    use crate::data::frame::FrameMeta;
+    use crate::stage::{
+        ArtifactDir, Cancel, Class, ContextParts, Device, FileRef, Input, Note, Silent, StageKind, Written,
+    };
+
+    /// A finished run of a stage: its files and notes.
+    struct Finished {
+        dir: ArtifactDir,
+        notes: Vec<Note>,
+    }
+
+    /// Runs `work` in a fresh output directory below `root`.
+    fn stage(
+        root: &Path,
+        name: &str,
+        change: impl FnOnce(&mut ContextParts<'_>),
+        work: impl FnOnce(&Context<'_>) -> Result<()>,
+    ) -> Result<Finished> {
+        let (out, scratch) = (root.join(name), root.join("scratch"));
+        std::fs::create_dir(&out).unwrap();
+        std::fs::create_dir_all(&scratch).unwrap();
+        let mut parts = ContextParts {
+            seed: 1,
+            device: Device::Auto,
+            cell: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            out: out.clone(),
+            scratch,
+            progress: &Silent,
+            cancel: Cancel::default(),
+        };
+        change(&mut parts);
+        let context = Context::new(parts);
+        work(&context)?;
+        let (written, notes) = context.into_results();
+        let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
+        Ok(Finished {
+            dir: ArtifactDir { producer: name.to_owned(), files: written.into_iter().map(file).collect() },
+            notes,
+        })
+    }
+
+    /// A split of 20 users and 15 items, each user with six items for training and one each to hold out.
+    fn split(root: &Path) -> ArtifactDir {
+        let part = |of: std::ops::Range<i32>| {
+            let rows = || (0..20).flat_map(|user| of.clone().map(move |k| (user, (user + 2 * k) % 15)));
+            let (users, items): (Vec<i32>, Vec<i32>) = rows().unzip();
+            df!("user_id" => users, "item_id" => items).unwrap()
+        };
+        let (train, valid, test) = (part(0..6), part(6..7), part(7..8));
+        let finished = stage(
+            root,
+            "split",
+            |_| {},
+            |context| {
+                let meta = FrameMeta::of("split").sized(20, 15);
+                Split::write_parts(SplitFrames { train: &train, valid: &valid, test: &test }, &meta, context)
+            },
+        );
+        finished.unwrap().dir
+    }
+
+    fn train(root: &Path, name: &str, change: impl FnOnce(&mut ContextParts<'_>)) -> Result<Finished> {
+        let recipe = r#"{"model": {"kind": "gmf", "factors": 4}, "epochs": 3, "batch_size": 32}"#;
+        let recipe: Recipe = serde_json::from_str(recipe).unwrap();
+        let dir = root.join("split");
+        let dir = if dir.exists() { reopened(&dir) } else { split(root) };
+        let connect = |parts: &mut ContextParts<'_>| {
+            let input = Input { stage: "split".to_owned(), cell: BTreeMap::new(), dir };
+            parts.inputs.insert("split".to_owned(), vec![input]);
+            change(parts);
+        };
+        stage(root, name, connect, |context| Stage::run(&recipe, context))
+    }
+
+    fn reopened(dir: &Path) -> ArtifactDir {
+        let file = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            let digest = blake3::hash(&bytes).to_hex().to_string();
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), FileRef { path, digest, size: bytes.len() as u64 })
+        };
+        ArtifactDir { producer: "split".to_owned(), files: std::fs::read_dir(dir).unwrap().map(file).collect() }
+    }
+
+    fn digests(finished: &Finished) -> BTreeMap<String, String> {
+        finished.dir.files.iter().map(|(name, file)| (name.clone(), file.digest.clone())).collect()
+    }
+
+    #[test]
+    fn the_stage_writes_a_model_that_can_be_used_and_notes_how_it_went() {
+        let root = tempfile::tempdir().unwrap();
+        let finished = train(root.path(), "train", |_| {}).unwrap();
+        let model: Model = crate::stage::Artifact::load(&finished.dir).unwrap();
+        let scorer = model.scorer(Device::Cpu).unwrap();
+        assert_eq!((scorer.n_users(), scorer.n_items()), (20, 15));
+        let fact = |name: &str| {
+            let facts = finished.notes.iter().filter_map(|note| match note {
+                Note::Fact(fact, value) if fact == name => Some(value.clone()),
+                _ => None,
+            });
+            facts.collect::<Vec<_>>().pop().unwrap()
+        };
+        // 120 positives, each with 4 negatives, 3 times.
+        assert_eq!((fact("samples"), fact("epochs")), (1800.into(), 3.into()));
+        assert_eq!(fact("engine"), "reference");
+        assert!(fact("valid_loss").is_f64());
+    }
+
+    #[test]
+    fn the_files_depend_on_the_seed_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let one = digests(&train(root.path(), "one", |_| {}).unwrap());
+        assert_eq!(digests(&train(root.path(), "two", |parts| parts.device = Device::Cpu).unwrap()), one);
+        let other = digests(&train(root.path(), "other", |parts| parts.seed = 2).unwrap());
+        assert_ne!(other["model.safetensors"], one["model.safetensors"]);
+        assert_eq!(other["config.json"], one["config.json"]);
+    }
+
+    #[test]
+    fn a_cancelled_stage_goes_on_later_with_the_same_result() {
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let whole = digests(&train(other.path(), "whole", |_| {}).unwrap());
+        let stopped = train(root.path(), "stopped", |parts| parts.cancel.cancel()).err().unwrap();
+        assert_eq!(stopped.class, Class::Cancelled);
+        let resumed = train(root.path(), "resumed", |_| {}).unwrap();
+        assert_eq!(digests(&resumed), whole);
+        assert!(resumed.notes.contains(&Note::Fact("resumed_in_epoch".to_owned(), 1.into())));
+    }
+
+    #[test]
+    fn a_device_that_models_cannot_run_on_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = train(root.path(), "train", |parts| parts.device = Device::Cuda(0)).err().unwrap();
+        assert!(refused.help.unwrap().contains("--device"));
+    }
+
+    #[test]
+    fn parameters_that_cannot_work_are_refused_with_their_path() {
+        let decode = StageKind::of::<Recipe>().decode;
+        let refused = |params| decode(params).err().unwrap().path;
+        let gmf = serde_json::json!({"kind": "gmf", "factors": 0});
+        assert_eq!(refused(serde_json::json!({ "model": gmf })), ["model", "factors"]);
+        let adam = serde_json::json!({"kind": "adam", "epsilon": 0});
+        assert_eq!(refused(serde_json::json!({"model": {"kind": "gmf"}, "optimizer": adam})), ["optimizer", "epsilon"]);
+    }
+}

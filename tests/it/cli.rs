@@ -1,0 +1,216 @@
+//! The program as a user runs it: what runs again after which change, exit codes, and what is printed.
+
+use std::fs;
+
+use crate::support::{Project, repository};
+
+const ALL: [&str; 7] = ["ratings", "positives", "ids", "split", "pool", "train", "evaluate"];
+
+/// A project with a small copy of the quickstart as `q.yaml`.
+fn quick() -> Project {
+    let project = Project::new();
+    project.write("q.yaml", quickstart());
+    project
+}
+
+fn quickstart() -> String {
+    let mut text = fs::read_to_string(repository().join("pipelines/quickstart.yaml")).unwrap();
+    for (from, to) in [
+        ("users: 1000", "users: 80"),
+        ("items: 500", "items: 50"),
+        ("interactions: 60000", "interactions: 2400"),
+        ("factors: 16", "factors: 4"),
+        ("epochs: 20", "epochs: 2"),
+        ("negatives: 99", "negatives: 10"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    text
+}
+
+#[test]
+fn a_changed_parameter_runs_exactly_what_depends_on_it() {
+    let project = quick();
+    assert_eq!(project.run("q.yaml", &[]).ends(0).with("ran"), ALL);
+    assert_eq!(project.run("q.yaml", &[]).ends(0).with("fresh"), ALL);
+    let ran = project.run("q.yaml", &["--set", "epochs=3"]).ends(0);
+    assert_eq!(ran.with("ran"), ["train", "evaluate"]);
+    assert_eq!(project.run("q.yaml", &["--set", "negatives=11"]).ends(0).with("ran"), ["pool", "evaluate"]);
+    // What was there before is still there.
+    assert_eq!(project.run("q.yaml", &[]).ends(0).with("fresh"), ALL);
+}
+
+#[test]
+fn touching_commenting_and_reordering_the_file_runs_nothing() {
+    let project = quick();
+    project.run("q.yaml", &[]).ends(0);
+    let text = quickstart();
+    let (head, stages) = text.split_once("stages:\n").unwrap();
+    let mut blocks: Vec<&str> = stages.split("\n\n").collect();
+    blocks.reverse();
+    let blocks: Vec<&str> = blocks.iter().map(|block| block.trim_end()).collect();
+    project.write("q.yaml", format!("# another comment\n{head}stages:\n{}\n", blocks.join("\n\n")));
+    let ran = project.run("q.yaml", &[]).ends(0);
+    assert_eq!(ran.with("fresh").len(), ALL.len(), "{}", ran.out);
+}
+
+#[test]
+fn a_deleted_or_flipped_stored_file_runs_its_stage_again_and_says_why() {
+    let project = quick();
+    project.run("q.yaml", &[]).ends(0);
+    for flip in [false, true] {
+        let view = project.path("outputs/quickstart/split/test.parquet");
+        let bytes = fs::read(&view).unwrap();
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        let blob = project.path(&format!(".ncf-pipe/blobs/{}/{digest}", &digest[..2]));
+        fs::remove_file(&blob).unwrap();
+        if flip {
+            let mut bytes = bytes.clone();
+            bytes[100] ^= 1;
+            fs::write(&blob, bytes).unwrap();
+        }
+        let plan = project.ncf(&["plan", "q.yaml"]).ends(0);
+        assert!(plan.out.contains("stored file was damaged"), "{}", plan.out);
+        let ran = project.run("q.yaml", &[]).ends(0);
+        assert_eq!(ran.with("ran"), ["split"]);
+        let json = ran.json();
+        let why = json["stages"][3]["why"][0].as_str().unwrap();
+        assert!(why.contains("stored file was damaged"), "{why}");
+        assert_eq!(fs::read(&view).unwrap(), bytes, "the same bytes are back");
+    }
+}
+
+#[test]
+fn an_edited_view_never_reaches_another_stage() {
+    let project = quick();
+    project.run("q.yaml", &[]).ends(0);
+    let view = project.path("outputs/quickstart/split/train.parquet");
+    let good = fs::read(&view).unwrap();
+    // What an editor does that insists on writing a read-only file: the link and the stored file are one.
+    let mut permissions = fs::metadata(&view).unwrap().permissions();
+    #[allow(clippy::permissions_set_readonly_false, reason = "the fault under test")]
+    permissions.set_readonly(false);
+    fs::set_permissions(&view, permissions).unwrap();
+    let mut bad = good.clone();
+    bad[40] ^= 0xff;
+    fs::write(&view, &bad).unwrap();
+    project.run("q.yaml", &["--set", "epochs=3"]).ends(0);
+    assert_eq!(fs::read(&view).unwrap(), good);
+}
+
+#[test]
+fn the_view_can_be_deleted_and_comes_back_without_a_run() {
+    let project = quick();
+    project.run("q.yaml", &[]).ends(0);
+    fs::remove_dir_all(project.path("outputs")).unwrap();
+    assert_eq!(project.run("q.yaml", &[]).ends(0).with("fresh"), ALL);
+    assert!(project.path("outputs/quickstart/evaluate/metrics.json").is_file());
+}
+
+#[test]
+fn the_report_has_the_promised_fields() {
+    let json = quick().run("q.yaml", &[]).ends(0).json();
+    assert_eq!(json["pipeline"], "quickstart");
+    assert_eq!(json["ok"], true);
+    assert!(json["seconds"].is_number());
+    for stage in json["stages"].as_array().unwrap() {
+        for field in ["name", "kind", "status", "seconds", "key", "output"] {
+            assert!(!stage[field].is_null(), "{field} of {stage}");
+        }
+        assert_eq!(stage["key"].as_str().unwrap().len(), 64);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_jobs_or_threads() {
+    let digests = |jobs: &str, threads: &str| {
+        let project = quick();
+        let output = project.command(&["run", "q.yaml", "-j", jobs]).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut all = Vec::new();
+        for stage in ALL {
+            let mut files: Vec<_> = fs::read_dir(project.path("outputs/quickstart").join(stage)).unwrap().map(|e| e.unwrap().path()).collect();
+            files.sort();
+            for file in files.iter().filter(|file| file.file_name().unwrap() != "manifest.json" && !file.file_name().unwrap().to_str().unwrap().starts_with('.')) {
+                all.push((file.file_name().unwrap().to_owned(), blake3::hash(&fs::read(file).unwrap())));
+            }
+        }
+        all
+    };
+    let one = digests("1", "1");
+    assert!(one.len() > 12);
+    assert_eq!(one, digests("4", "2"));
+    assert_eq!(one, digests("2", "4"));
+}
+
+#[test]
+fn exit_codes_tell_whose_fault_it_was() {
+    let project = quick();
+    // 2: the pipeline, the command line, the data.
+    project.ncf(&["run", "nowhere.yaml"]).ends(2);
+    project.ncf(&["run", "q.yaml", "--set", "epoch=3"]).ends(2);
+    project.ncf(&["run", "q.yaml", "--only", "trian"]).ends(2);
+    project.ncf(&["run", "q.yaml", "--device", "cuda"]).ends(2);
+    project.ncf(&["run", "q.yaml", "--frobnicate"]).ends(2);
+    project.write("bad.yaml", "name: bad\nstages:\n  a: {kind: read, path: missing.tsv}\n");
+    project.ncf(&["run", "bad.yaml"]).ends(2);
+    // 1: a stage failed: with this learning rate the loss is not a number.
+    let text = quickstart().replace("    epochs: ${epochs}\n", "    epochs: ${epochs}\n    optimizer: {kind: adam, learning_rate: 1.0e30}\n");
+    project.write("diverges.yaml", text);
+    let ran = project.ncf(&["run", "diverges.yaml"]).ends(1);
+    assert!(ran.err.contains("learning_rate"), "{}", ran.err);
+    // 3: the store.
+    project.write("file", "not a directory");
+    project.ncf(&["run", "q.yaml", "--store", "file"]).ends(3);
+    project.ncf(&["run", "q.yaml", "--outputs", "file/below"]).ends(3);
+}
+
+#[test]
+fn plan_dag_show_store_and_completions_answer() {
+    let project = quick();
+    let plan = project.ncf(&["plan", "q.yaml", "--json"]).ends(0).json();
+    assert_eq!(plan["stages"][0]["state"], "stale");
+    assert_eq!(plan["stages"][1]["state"], "unknown");
+    assert!(project.ncf(&["run", "q.yaml", "--dry-run"]).ends(0).out.contains("never run"));
+    assert!(!project.path("outputs").exists());
+    assert!(project.ncf(&["dag", "q.yaml"]).ends(0).out.contains("← dataset as"), "");
+    assert!(project.ncf(&["dag", "q.yaml", "--format", "mermaid"]).ends(0).out.starts_with("flowchart"));
+    assert!(project.ncf(&["dag", "q.yaml", "--format", "dot"]).ends(0).out.starts_with("digraph"));
+    let shown = project.ncf(&["show", "q.yaml", "train"]).ends(0).out;
+    assert!(shown.contains("optimizer.learning_rate: 0.001"), "defaults are visible before a run: {shown}");
+    project.run("q.yaml", &[]).ends(0);
+    let shown = project.ncf(&["show", "q.yaml", "split", "--rows", "2"]).ends(0).out;
+    assert!(shown.contains("train.parquet") && shown.contains("Int32"), "{shown}");
+    let json = project.ncf(&["show", "q.yaml", "split", "--json"]).ends(0).json();
+    assert_eq!(json[0]["files"][0]["preview"]["columns"][0]["name"], "user_id");
+    assert_eq!(project.ncf(&["store", "ls"]).ends(0).out.lines().count(), 1 + ALL.len());
+    project.ncf(&["store", "verify"]).ends(0);
+    project.ncf(&["store", "du"]).ends(0);
+    project.ncf(&["store", "gc", "--dry-run"]).ends(0);
+    assert!(project.ncf(&["completions", "bash"]).ends(0).out.contains("ncf-pipe"));
+    project.ncf(&["init", "fresh"]).ends(0);
+    project.ncf(&["check", "fresh/pipelines/quickstart.yaml"]).ends(0);
+}
+
+#[test]
+fn workdir_moves_data_store_and_outputs() {
+    let project = Project::new();
+    project.write("sub/data.tsv", "1\t10\t5\t100\n1\t11\t5\t101\n2\t10\t4\t100\n");
+    project.write("p.yaml", "name: moved\nstages:\n  a: {kind: read, path: data.tsv}\n");
+    project.ncf(&["run", "p.yaml"]).ends(2);
+    project.ncf(&["--workdir", "sub", "run", "p.yaml"]).ends(0);
+    assert!(project.path("sub/outputs/moved/a/interactions.parquet").is_file());
+    assert!(project.path("sub/.ncf-pipe").is_dir());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::process::Stdio;
+    let project = quick();
+    let mut child = project.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
