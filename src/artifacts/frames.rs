@@ -1,11 +1,13 @@
 //! Frames in and out of artifacts, with errors that name the file.
 
+use std::io::{self, Write};
+
 use polars::prelude::DataFrame;
 
 use crate::data::error::Kind;
 use crate::data::frame::{FrameMeta, ParquetFile, write_parquet};
 use crate::data::{self};
-use crate::stage::{ArtifactDir, Context, Result, StageError};
+use crate::stage::{ArtifactDir, Cancel, Context, OutFile, Result, StageError};
 
 /// Opens a Parquet file of an artifact; its bytes are checked against their digest.
 ///
@@ -28,13 +30,34 @@ pub(super) fn read(dir: &ArtifactDir, name: &str, columns: Option<&[&str]>) -> R
 /// Writes a frame as a file of the output.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// When the file cannot be written, or the run is asked to stop.
 pub(super) fn save(context: &Context<'_>, name: &str, frame: &DataFrame, meta: &FrameMeta) -> Result<()> {
     let mut file = context.create(name)?;
-    match write_parquet(frame, &mut file, meta) {
+    let written = write_parquet(frame, Stoppable { file: &mut file, cancel: context.cancel() }, meta);
+    context.cancel().check()?;
+    match written {
         Ok(()) => file.finish(),
         Err(error) if error.kind == Kind::Io => Err(file.error(&error)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A file that takes no more bytes once the run is asked to stop.
+struct Stoppable<'a> {
+    file: &'a mut OutFile,
+    cancel: &'a Cancel,
+}
+
+impl Write for Stoppable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("stopped on request"));
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use crate::artifacts::metrics::{Means, Metrics, Protocol};
 use crate::cli::table::{Table, seconds};
@@ -43,10 +44,17 @@ fn stages(report: &RunReport) -> String {
             Status::Skipped => "not run",
         };
         let time = if stage.status == Status::Ran { seconds(stage.seconds) } else { String::new() };
-        let output = stage.output.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let output = stage.output.as_ref().map_or_else(String::new, |path| shown(path));
         table.row([stage.name.clone(), stage.kind.clone(), status.to_owned(), time, output]);
     }
     table.text() + "\n"
+}
+
+/// A path as a person in this directory would write it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let near = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
+    near.strip_prefix(".").unwrap_or(near).display().to_string()
 }
 
 /// The evaluations of the run, by protocol.
@@ -70,9 +78,20 @@ fn protocols(graph: &Graph, report: &RunReport) -> BTreeMap<String, Vec<(String,
     found
 }
 
+/// Leaves out what would only widen the table: recall where it equals the hit rate, as with one positive a user, and
+/// cut-off forms of metrics that are also given for the whole ranking. `metrics.json` has all of them.
+fn is_shown(runs: &[(String, String, Protocol)], name: &str) -> bool {
+    let means = || runs.iter().map(|(_, _, protocol)| &protocol.metrics);
+    match name.split_once('@') {
+        Some(("recall", k)) => means().any(|means| means.get(name) != means.get(&format!("hr@{k}"))),
+        Some((family @ ("mrr" | "map"), _)) => means().any(|means| means.get(family).is_none()),
+        _ => true,
+    }
+}
+
 fn metrics(protocol: &str, runs: &[(String, String, Protocol)]) -> String {
     let Some((_, on, first)) = runs.first() else { return String::new() };
-    let names: Vec<&str> = first.metrics.iter().map(|(name, _)| name).collect();
+    let names: Vec<&str> = first.metrics.iter().map(|(name, _)| name).filter(|name| is_shown(runs, name)).collect();
     let mut table = Table::new(&[&[""][..], &names].concat());
     let cells = |label: &str, means: &Means| -> Vec<String> {
         let value = |name: &&str| means.get(name).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));

@@ -56,8 +56,8 @@ impl SelectArgs {
 fn device(text: &str) -> Result<Device, String> {
     let number = |n: &str| n.parse().map_err(|_| format!("`{n}` is not the number of a GPU, as in `cuda:0`"));
     let device = match text {
-        "auto" => Device::Auto,
-        "cpu" => Device::Cpu,
+        // This version has no other device to choose.
+        "auto" | "cpu" => Device::Cpu,
         "cuda" => Device::Cuda(0),
         _ => match text.strip_prefix("cuda:") {
             Some(n) => Device::Cuda(number(n)?),

@@ -86,7 +86,7 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
             state: planned.state,
             why: planned.why.clone(),
             params: node.params.clone(),
-            seed: node.kind.seeded.then_some(node.seed),
+            seed: node.work.is_seeded().then_some(node.seed),
             output: world.outputs.join(&planned.view),
             key: planned.key.clone(),
             identity: manifest.as_ref().map(|manifest| manifest.identity.clone()),

@@ -9,14 +9,15 @@ mod tests;
 use std::io::Read;
 
 use crate::data::columns::Columns;
+use crate::data::error::Kind;
 use crate::data::read::{
-    Block, Builder, ColumnMap, ColumnRef, Encoding, File, Format, Has, Hooks, IdRule, LineLog, Options, Reading, Row,
-    Shape, Sizes, drive, each_line, open, read_with,
+    Block, Builder, ColumnMap, ColumnRef, Encoding, File, Format, Has, Hooks, Id, IdRule, LineLog, Options, Reading,
+    Row, Shape, Sizes, drive, each_line, open, read_with,
 };
 use crate::data::{Error, Result};
 
-use candidates::{dense, tuple};
 pub use candidates::{Candidates, read_candidates};
+use candidates::{dense, tuple};
 pub use combine::{ReadySplit, SplitParts, combine, dense_frame};
 
 /// Which ids may occur.
@@ -46,6 +47,16 @@ pub enum Lines {
     Positives,
 }
 
+impl Lines {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Ratings => "the lines should be `user item [rating [timestamp]]`, between tabs",
+            Self::Flags => "the lines should be `user item flag`, between tabs, with 1 for a true positive, else 0",
+            Self::Positives => "the lines should be `user item`, between tabs",
+        }
+    }
+}
+
 /// Reads a file of interactions with dense ids, in the canonical order.
 ///
 /// # Errors
@@ -68,19 +79,21 @@ fn read_sized(
     sizes: Sizes,
     hooks: Hooks<'_>,
 ) -> Result<Columns> {
-    let ids = [limits.users, limits.items];
-    let read = |options: &Options, input| {
-        let Reading { columns, .. } = read_with(input, file, options, ids, sizes, hooks)?;
-        Ok(columns)
-    };
-    match lines {
-        Lines::Ratings => read(&Options::new(Format::Rating), input),
+    let options = match lines {
+        Lines::Ratings => Options::new(Format::Rating),
         Lines::Flags => {
             let at = |position| Some(ColumnRef::Position(position));
             let columns = ColumnMap { user: at(0), item: at(1), clean: at(2), ..ColumnMap::default() };
-            read(&Options { columns, ..Options::new(Format::Tsv) }, input)
+            Options { columns, ..Options::new(Format::Tsv) }
         }
-        Lines::Positives => read_positives(input, file, limits, sizes, hooks),
+        Lines::Positives => return read_positives(input, file, limits, sizes, hooks),
+    };
+    let ids = [limits.users, limits.items];
+    match read_with(input, file, &options, ids, sizes, hooks) {
+        Ok(Reading { columns, .. }) => Ok(columns),
+        // The parameters of `read` are of no help here.
+        Err(error) if error.kind == Kind::Data => Err(error.help(lines.expected())),
+        Err(error) => Err(error),
     }
 }
 
@@ -105,7 +118,7 @@ fn read_positives(
         Ok(builder.log().lines())
     };
     drive(batches, first, parse, consume, hooks)?;
-    refuse_bad(builder.log(), file.name)?;
+    refuse_bad(builder.log(), file.name, Lines::Positives.expected())?;
     if builder.rows() == 0 {
         return Err(Error::data(format!("0 interactions in `{}`", file.name)).help("check the path and `format`"));
     }
@@ -116,7 +129,6 @@ fn read_positives(
 
 /// A line of test positives.
 fn positive(line: &[u8], limits: Limits) -> Result<Row<'static>, String> {
-    use crate::data::read::Id;
     let mut fields = line.split(|&byte| byte == b'\t');
     let first = fields.next().unwrap_or_default();
     let (user, item) = if first.starts_with(b"(") {
@@ -133,9 +145,9 @@ fn positive(line: &[u8], limits: Limits) -> Result<Row<'static>, String> {
     Ok(Row { user: Id::Int(user.into()), item: Id::Int(item.into()), clean: true, ..Row::default() })
 }
 
-fn refuse_bad(log: &LineLog, name: &str) -> Result<()> {
+fn refuse_bad(log: &LineLog, name: &str, expected: &str) -> Result<()> {
     if log.bad().count == 0 {
         return Ok(());
     }
-    Err(Error::data(log.bad().describe(name, "line")).help("check the path and `format`"))
+    Err(Error::data(log.bad().describe(name, "line")).help(expected))
 }

@@ -70,7 +70,7 @@ pub(super) fn key<'m>(
         params,
         inputs,
         sources: sources.iter().map(|(param, source)| (param.clone(), source.digest)).collect(),
-        seed: node.kind.seeded.then_some(node.seed),
+        seed: node.work.is_seeded().then_some(node.seed),
     };
     let key = identity.key().map_err(|error| Failure {
         class: Class::Data,

@@ -23,8 +23,8 @@ pub(super) fn decode(
 ) -> Result<Decoded, Problem> {
     let resolved = spec.resolve(&pipeline.params, cell)?;
     let work = (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
-    if resolved.seed.is_some() && !kind.seeded {
-        let problem = Problem::new(spec.source(), spec.kind.span, format!("a stage of kind `{}` draws nothing at random", kind.name));
+    if resolved.seed.is_some() && !work.is_seeded() {
+        let problem = Problem::new(spec.source(), spec.kind.span, format!("stage `{}` draws nothing at random", spec.name.value));
         return Err(problem.label("its `seed` would have no effect").help("remove `seed` from the stage"));
     }
     let mut params = work.params();

@@ -32,8 +32,11 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     const INPUTS: &'static [Port] = &[];
     /// The outputs; the first is what a plain `stage` reference means.
     const OUTPUTS: &'static [Output];
-    /// Whether the seed belongs in the key.
-    const SEEDED: bool = false;
+
+    /// Whether this stage, with these parameters, draws at random. Only then does the seed count.
+    fn is_seeded(&self) -> bool {
+        false
+    }
 
     /// Fills in what is derived from other parameters (so that it is visible and in the key) and refuses what
     /// cannot work.
@@ -62,6 +65,8 @@ pub trait DynStage: Send + Sync {
     fn params(&self) -> Value;
     /// See [`Stage::sources`].
     fn sources(&self) -> Vec<Source>;
+    /// See [`Stage::is_seeded`].
+    fn is_seeded(&self) -> bool;
     /// See [`Stage::run`].
     ///
     /// # Errors
@@ -78,6 +83,10 @@ impl<S: Stage> DynStage for S {
 
     fn sources(&self) -> Vec<Source> {
         Stage::sources(self)
+    }
+
+    fn is_seeded(&self) -> bool {
+        Stage::is_seeded(self)
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
@@ -98,8 +107,6 @@ pub struct StageKind {
     pub inputs: &'static [Port],
     /// The outputs.
     pub outputs: &'static [Output],
-    /// Whether the seed belongs in the key.
-    pub seeded: bool,
     /// The JSON Schema of the parameters.
     pub schema: fn() -> schemars::Schema,
     /// Turns parameters into a stage.
@@ -115,7 +122,6 @@ impl StageKind {
             changes: S::CHANGES,
             inputs: S::INPUTS,
             outputs: S::OUTPUTS,
-            seeded: S::SEEDED,
             schema: || schemars::SchemaGenerator::default().into_root_schema_for::<S>(),
             decode: decode::<S>,
         }

@@ -54,6 +54,7 @@ impl Stage for Binarise {
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let input: Interactions = context.input("interactions")?;
+        context.cancel().check()?;
         let rows_in = input.frame.height();
         let inclusive = self.above == Above::Inclusive;
         let kept = binarise(&input.frame, self.threshold, inclusive, self.keep_ratings)?;

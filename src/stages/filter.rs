@@ -61,6 +61,7 @@ impl Stage for Filter {
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let input: Interactions = context.input("interactions")?;
+        context.cancel().check()?;
         let rules = Rules {
             deduplicate: self.deduplicate,
             min_user: self.min_user_interactions,

@@ -27,7 +27,7 @@ const ALPHA: f64 = 0.75;
 #[serde(deny_unknown_fields, default)]
 pub struct NegativePool {
     /// Which positives of a user are never drawn.
-    pub exclude: Exclude,
+    pub exclude: PoolExclude,
     /// What happens when a user has fewer items left than are to be drawn.
     pub short_pool: ShortPool,
     /// The candidates that each user's held-out positives are ranked against, all different (99 by default).
@@ -41,7 +41,7 @@ pub struct NegativePool {
 /// Which positives of a user are never drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Exclude {
+pub enum PoolExclude {
     /// All of them: in training, validation and test.
     #[default]
     All,
@@ -115,7 +115,10 @@ impl Stage for NegativePool {
     const CHANGES: &'static [&'static str] = &["first version"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Pool>("pool")];
-    const SEEDED: bool = true;
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
 
     fn normalise(mut self) -> Result<Self, ParamError> {
         self.eval.normalise("eval", EVAL_NEGATIVES)?;
@@ -163,8 +166,8 @@ impl Stage for NegativePool {
 
         let Some(negatives) = &self.train else { return Ok(()) };
         let train_seen = match self.exclude {
-            Exclude::All => eval_seen,
-            Exclude::Train => split.train.csr()?,
+            PoolExclude::All => eval_seen,
+            PoolExclude::Train => split.train.csr()?,
         };
         let request = Request { negatives, default: TRAIN_NEGATIVES, stream: Stream::TrainPool };
         let rows = split.train.len() as u64 * u64::from(negatives.negatives.unwrap_or(TRAIN_NEGATIVES));
@@ -216,7 +219,7 @@ impl NegativePool {
     }
 }
 
-impl Exclude {
+impl PoolExclude {
     fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -224,7 +227,7 @@ impl Exclude {
         }
     }
 
-    /// What evaluation candidates leave out. With [`Exclude::All`], training negatives leave out the same.
+    /// What evaluation candidates leave out. With [`PoolExclude::All`], training negatives leave out the same.
     fn seen(self, split: &Split) -> Result<Csr> {
         let (train, valid, test) = (&split.train, &split.valid, &split.test);
         let mut parts = vec![(&train.users[..], &train.items[..]), (&test.users[..], &test.items[..])];

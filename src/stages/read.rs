@@ -181,14 +181,18 @@ impl Read {
             let refuse = |what: &str, help: &str| Err(ParamError::new(&format!("columns.{role}"), what).help(help));
             match column {
                 ColumnRef::Name(_) if !named => {
-                    return refuse("a name, but the file has no header", "give a position counted from 0, or set `header: true`");
+                    return refuse(
+                        "a name, but the file has no header",
+                        "give a position counted from 0, or set `header: true`",
+                    );
                 }
                 ColumnRef::Position(_) if self.format == Format::Jsonl => {
                     return refuse("a position, but JSON objects have no order", "give the name of the key");
                 }
                 _ => {}
             }
-            if let Some((other, _)) = self.mapped().take_while(|(other, _)| *other != role).find(|(_, c)| *c == column) {
+            if let Some((other, _)) = self.mapped().take_while(|(other, _)| *other != role).find(|(_, c)| *c == column)
+            {
                 return refuse(&format!("the same column as `columns.{other}`"), "give each its own column");
             }
         }
@@ -233,141 +237,4 @@ fn name(format: Format) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::data::frame::{ITEM, USER, slice};
-    use crate::stage::{ArtifactDir, Artifact, Cancel, Class, ContextParts, Device, FileRef, Note, Registry, Silent, StageKind};
-
-    static KINDS: Registry = Registry::new(&[StageKind::of::<Read>()]);
-
-    fn decode(params: serde_json::Value) -> String {
-        let kind = KINDS.get("read").unwrap();
-        match (kind.decode)(params) {
-            Ok(stage) => {
-                let params = stage.params();
-                // What was filled in must decode to itself.
-                let again = (kind.decode)(params.clone()).unwrap().params();
-                assert_eq!(again, params);
-                format!("{} {} {}", params["format"], params["separator"], params["header"])
-            }
-            Err(error) => format!("{}: {} [{}]", error.path.join("."), error.message, error.help.unwrap_or_default()),
-        }
-    }
-
-    #[test]
-    fn what_follows_from_other_parameters_is_filled_in() {
-        let found = [
-            json!({"path": "ratings.csv"}),
-            json!({"path": "ratings.csv", "separator": ";", "header": false}),
-            json!({"path": "u.data"}),
-            json!({"path": "u.data", "columns": {"user": "uid", "item": "iid"}}),
-            json!({"path": "ratings.dat"}),
-            json!({"path": "ratings.txt", "separator": "|"}),
-            json!({"path": "ratings.txt", "format": "tsv", "header": "auto"}),
-            json!({"path": "a.inter"}),
-            json!({"path": "a.train.rating"}),
-            json!({"path": "a.jsonl", "columns": {"user": "reviewerID"}}),
-            json!({"path": "a.parquet", "columns": {"user": 3}}),
-        ];
-        insta::assert_snapshot!(found.map(decode).join("\n"), @"");
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_before_anything_runs() {
-        let found = [
-            json!({}),
-            json!({"path": "ratings.txt"}),
-            json!({"path": "ratings.csv", "format": "excel"}),
-            json!({"path": "ratings.csv", "sep": ";"}),
-            json!({"path": "ratings.csv", "separator": "::"}),
-            json!({"path": "ratings.csv", "separator": ""}),
-            json!({"path": "a.txt", "format": "delimited"}),
-            json!({"path": "u.data", "separator": ","}),
-            json!({"path": "a.jsonl", "separator": ","}),
-            json!({"path": "a.inter", "header": false}),
-            json!({"path": "a.rating", "header": true}),
-            json!({"path": "a.csv", "header": "yes"}),
-            json!({"path": "a.csv", "columns": {"user": -1}}),
-            json!({"path": "a.csv", "columns": {"user_id": "u"}}),
-            json!({"path": "a.csv", "columns": {"user": "x", "item": "x"}}),
-            json!({"path": "a.csv", "header": false, "columns": {"user": "x", "item": "y"}}),
-            json!({"path": "a.csv", "header": false, "columns": {"user": 1}}),
-            json!({"path": "a.jsonl", "columns": {"user": 1}}),
-            json!({"path": "a.parquet", "encoding": "latin1"}),
-            json!({"path": "a.csv", "ids": "int"}),
-            json!({"path": "a.csv", "on_bad_line": "ignore"}),
-            json!({"path": "a.csv", "timestamp_unit": "h"}),
-        ];
-        insta::assert_snapshot!(found.map(decode).join("\n"), @"");
-    }
-
-    fn run(text: &str, params: serde_json::Value, digest: Option<&str>) -> (Result<Interactions>, Vec<Note>) {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, out) = (dir.path().join("ratings.tsv"), dir.path().join("out"));
-        std::fs::write(&path, text).unwrap();
-        std::fs::create_dir(&out).unwrap();
-        let digest = digest.map_or_else(|| blake3::hash(text.as_bytes()).to_hex().to_string(), str::to_owned);
-        let source = SourceFile { path, digest, size: text.len() as u64 };
-        let stage = (KINDS.get("read").unwrap().decode)(params).unwrap();
-        let context = Context::new(ContextParts {
-            seed: 0,
-            device: Device::Cpu,
-            cell: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            sources: [("path".to_owned(), source)].into(),
-            out: out.clone(),
-            scratch: dir.path().join("scratch"),
-            progress: &Silent,
-            cancel: Cancel::default(),
-        });
-        let result = stage.run(&context);
-        let (written, notes) = context.into_results();
-        let file = |file: &crate::stage::Written| {
-            let reference = FileRef { path: out.join(&file.name), digest: file.digest.clone(), size: file.size };
-            (file.name.clone(), reference)
-        };
-        let artifact = ArtifactDir { producer: "ratings".to_owned(), files: written.iter().map(file).collect() };
-        (result.and_then(|()| Interactions::load(&artifact)), notes)
-    }
-
-    #[test]
-    fn the_output_is_sorted_and_the_facts_are_told() {
-        let params = json!({"path": "ratings.tsv", "on_bad_line": "skip"});
-        let (interactions, notes) = run("7\t3\t4\t100\nx\n5\t9\t1\t90\n", params, None);
-        let interactions = interactions.unwrap();
-        assert_eq!(slice::<polars::prelude::Int64Type>(&interactions.frame, USER).unwrap(), [5, 7]);
-        assert_eq!(slice::<polars::prelude::Int64Type>(&interactions.frame, ITEM).unwrap(), [9, 3]);
-        assert_eq!(interactions.meta, FrameMeta::of("read"));
-        let told: Vec<String> = notes
-            .into_iter()
-            .map(|note| match note {
-                Note::Fact(name, value) => format!("{name} = {value}"),
-                Note::Warning(text) => text.replace(['/', '\\'], "|").split('|').next_back().unwrap_or_default().to_owned(),
-            })
-            .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
-    }
-
-    #[test]
-    fn a_file_that_changed_since_it_was_hashed_is_refused_even_if_it_is_bad() {
-        for text in ["1\t2\t3\t4\n", "not data at all\n"] {
-            let digest = blake3::hash(b"what it was").to_hex().to_string();
-            let (result, _) = run(text, json!({"path": "ratings.tsv"}), Some(&digest));
-            let error = result.unwrap_err();
-            assert_eq!(error.class, Class::Data);
-            assert!(error.message.ends_with("changed while the run was reading it"), "{}", error.message);
-        }
-    }
-
-    #[test]
-    fn bad_data_is_the_users_error_with_its_place() {
-        let (result, _) = run("1\t2\t3\t4\n1\t2\tx\t4\n", json!({"path": "ratings.tsv"}), None);
-        let error = result.unwrap_err();
-        assert_eq!(error.class, Class::Data);
-        assert!(error.message.contains("ratings.tsv:2: rating `x` is not a number"), "{}", error.message);
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ impl Stage for Remap {
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let input: Interactions = context.input("interactions")?;
+        context.cancel().check()?;
         let dataset = remap(&input.frame)?;
         drop(input);
         Dataset::write(&dataset, Self::KIND, context)?;

@@ -98,7 +98,10 @@ impl Stage for SplitStage {
     const CHANGES: &'static [&'static str] = &["first version"];
     const INPUTS: &'static [Port] = &[Port::one::<Dataset>("dataset")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Split>("split")];
-    const SEEDED: bool = true;
+
+    fn is_seeded(&self) -> bool {
+        matches!(self, Self::Ratio { order: Order::Random, .. })
+    }
 
     fn normalise(mut self) -> Result<Self, ParamError> {
         match &mut self {
@@ -121,12 +124,12 @@ impl Stage for SplitStage {
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let dataset: Dataset = context.input("dataset")?;
+        context.cancel().check()?;
         let rules = self.rules(context.seed())?;
         let parts = split(&dataset.frames, &rules)?;
-        let random = matches!(rules.strategy, Strategy::Ratio { order: Order::Random, .. });
         let (n_users, n_items) = (dataset.frames.users.height(), dataset.frames.items.height());
         let meta =
-            FrameMeta { seed: random.then_some(rules.seed), ..FrameMeta::of(Self::KIND).sized(n_users, n_items) };
+            FrameMeta { seed: self.is_seeded().then_some(rules.seed), ..FrameMeta::of(Self::KIND).sized(n_users, n_items) };
         let frames = SplitFrames { train: &parts.train, valid: &parts.valid, test: &parts.test };
         Split::write_parts(frames, &meta, context)?;
         dataset.copy_ids(context)?;

@@ -7,7 +7,7 @@ use crate::artifacts::interactions::Interactions;
 use crate::data;
 use crate::data::error::Kind;
 use crate::data::frame::FrameMeta;
-use crate::data::synthesize::{IdKind, Spec, write};
+use crate::data::synthesize::{Spec, SyntheticIds, write};
 use crate::stage::{Context, Output, ParamError, Result, Stage, StageError};
 
 /// Makes up interactions from latent tastes, with the truth kept in the column `clean`.
@@ -44,18 +44,7 @@ pub struct Synthesize {
     #[schemars(range(min = 1, max = 100_000))]
     pub days: u32,
     /// Whether ids are numbers (1, 2, …) or strings (`u0001`, `i0001`, …).
-    pub ids: Ids,
-}
-
-/// How raw ids look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Ids {
-    /// Numbers.
-    #[default]
-    Integer,
-    /// Strings.
-    String,
+    pub ids: SyntheticIds,
 }
 
 impl Default for Synthesize {
@@ -72,7 +61,7 @@ impl Default for Synthesize {
             // 1 January 2020.
             start: 1_577_836_800,
             days: 365,
-            ids: Ids::Integer,
+            ids: SyntheticIds::Integer,
         }
     }
 }
@@ -100,7 +89,10 @@ impl Stage for Synthesize {
     const ABOUT: &'static str = "makes up interactions from latent tastes";
     const CHANGES: &'static [&'static str] = &["first version"];
     const OUTPUTS: &'static [Output] = &[Output::of::<Interactions>("interactions")];
-    const SEEDED: bool = true;
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
 
     fn normalise(self) -> Result<Self, ParamError> {
         self.spec(0).check().map_err(|(name, message)| ParamError::new(name, message))?;
@@ -108,10 +100,6 @@ impl Stage for Synthesize {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
-        let ids = match self.ids {
-            Ids::Integer => IdKind::Integer,
-            Ids::String => IdKind::String,
-        };
         let meta = FrameMeta { seed: Some(context.seed()), ..FrameMeta::of(Self::KIND) };
         context.progress().start(Some(self.interactions), "rows");
         let mut advance = |rows| {
@@ -119,7 +107,7 @@ impl Stage for Synthesize {
             if context.cancel().is_cancelled() { Err(data::Error::cancelled()) } else { Ok(()) }
         };
         let mut file = context.create(Interactions::FILE)?;
-        let summary = match write(&self.spec(context.seed()), ids, &mut file, &meta, &mut advance) {
+        let summary = match write(&self.spec(context.seed()), self.ids, &mut file, &meta, &mut advance) {
             Ok((_, summary)) => summary,
             Err(error) if error.kind == Kind::Io => return Err(file.error(&error)),
             Err(error) => return Err(StageError::from(error)),
@@ -180,7 +168,7 @@ mod tests {
         let small = json!({ "users": 30, "items": 40, "interactions": 300, "false_positives": 0.2 });
         let (bytes, notes) = run(small.clone(), Cancel::default()).unwrap();
         let frame = ParquetFile::open(bytes.clone()).unwrap().read(None).unwrap();
-        let names: Vec<&str> = frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = frame.get_column_names().into_iter().map(polars::prelude::PlSmallStr::as_str).collect();
         assert_eq!(names, ["user_id", "item_id", "rating", "timestamp", "clean"]);
         let types = [DataType::Int64, DataType::Int64, DataType::Float32, DataType::Int64, DataType::Boolean];
         assert_eq!(frame.dtypes(), types);

@@ -14,7 +14,10 @@ impl Stage for Recipe {
     const CHANGES: &'static [&'static str] = &["first version"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Model>("model")];
-    const SEEDED: bool = true;
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
 
     fn normalise(self) -> Result<Self, ParamError> {
         match self.check() {

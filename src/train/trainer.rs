@@ -99,7 +99,7 @@ impl Run<'_> {
             let Checkpoint { state, history, best, place, loss_sum } = found;
             progress = Progress { history, best, place, loss_sum, steps: state.steps, samples: 0 };
         }
-        let total = u64::from(self.recipe.epochs) * self.source.len();
+        let total = u64::from(self.recipe.epochs).saturating_mul(self.source.len());
         let done = progress.history.len() as u64 * self.source.len() + progress.place;
         (self.watch.start)(total, done.min(total));
         while !self.finished(&progress) {

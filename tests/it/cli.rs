@@ -18,7 +18,7 @@ fn quickstart() -> String {
     for (from, to) in [
         ("users: 1000", "users: 80"),
         ("items: 500", "items: 50"),
-        ("interactions: 60000", "interactions: 2400"),
+        ("interactions: 60000", "interactions: 1800"),
         ("factors: 16", "factors: 4"),
         ("epochs: 20", "epochs: 2"),
         ("negatives: 99", "negatives: 10"),
@@ -174,7 +174,7 @@ fn plan_dag_show_store_and_completions_answer() {
     assert_eq!(plan["stages"][1]["state"], "unknown");
     assert!(project.ncf(&["run", "q.yaml", "--dry-run"]).ends(0).out.contains("never run"));
     assert!(!project.path("outputs").exists());
-    assert!(project.ncf(&["dag", "q.yaml"]).ends(0).out.contains("← dataset as"), "");
+    assert!(project.ncf(&["dag", "q.yaml"]).ends(0).out.contains("← ids as dataset"));
     assert!(project.ncf(&["dag", "q.yaml", "--format", "mermaid"]).ends(0).out.starts_with("flowchart"));
     assert!(project.ncf(&["dag", "q.yaml", "--format", "dot"]).ends(0).out.starts_with("digraph"));
     let shown = project.ncf(&["show", "q.yaml", "train"]).ends(0).out;

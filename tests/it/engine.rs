@@ -103,7 +103,10 @@ impl Stage for Sum {
     const CHANGES: &'static [&'static str] = &["first"];
     const INPUTS: &'static [Port] = &[Port::many::<Number>("of")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Number>("number")];
-    const SEEDED: bool = true;
+    fn is_seeded(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         count(&self.tag, "sum");
         let mut sum = context.seed() as i64;
@@ -402,7 +405,21 @@ fn mistakes_in_the_wiring_are_refused_with_place_and_remedy() {
     .iter()
     .map(|stages| of(stages))
     .collect();
-    insta::assert_snapshot!(all.join("\n"), @"");
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    3:13: unknown stage kind `emitt` (did you mean `emit`?)
+    3:27: stage `a` has no parameter `valeu` (did you mean `value`?)
+    3:13: stage `a` needs the parameter `value` (add `value: …`; the README and `ncf-pipe schema` list the parameters of `emit`)
+    3:34: stage `a`: `value`: invalid type: string "many", expected i64
+    3:34: stage `a`: `value`: 13 is refused (take 12)
+    3:13: input `of` of stage `a` is not connected (it takes `number`, which no stage of this pipeline gives)
+    4:32: there is no stage `c` (inputs name a stage of this file, or one of its outputs as `stage.output`)
+    4:19: input `of` of stage `b` is not connected (add `inputs: {of: …}`; `number` comes from `a`)
+    4:28: `half` has no input `off` (did you mean `of`?)
+    3:13: a stage of kind `emit` draws nothing at random (remove `seed` from the stage)
+    4:32: the stages form a cycle: b → c → a → b (a stage cannot wait for itself: remove one of the connections)
+    3:32: the stages form a cycle: a → a (a stage cannot wait for itself: remove one of the connections)
+    5:45: axis `v` is already swept above stage `c` (use its value as `${…}` here, or give this axis another name)
+    "#);
 }
 
 proptest! {

@@ -79,8 +79,8 @@ fn ml100k_gives_the_counts_of_the_field_and_beats_popularity() {
     };
     // Counted with pandas: d = read_csv(u.data); p = d[d.rating >= 4]; len(p), p.user.nunique(), p.item.nunique()
     assert_eq!(fact("positives", "rows"), 55_375);
-    assert_eq!(fact("ids", "users"), 942);
-    assert_eq!(fact("ids", "items"), 1_447);
+    assert_eq!(fact("ids", "n_users"), 942);
+    assert_eq!(fact("ids", "n_items"), 1_447);
     let metrics = fs::read_to_string(project.path("outputs/ml100k_gmf/evaluate/metrics.json")).unwrap();
     let metrics: Value = serde_json::from_str(&metrics).unwrap();
     let sampled = &metrics["protocols"]["sampled"];

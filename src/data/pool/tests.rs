@@ -150,7 +150,7 @@ fn the_caller_can_stop_the_drawing() {
 #[test]
 fn lists_are_read_back_as_written() {
     let users: Vec<u32> = (0..10_000).map(|k| 2 * k).collect();
-    let lists: Vec<Vec<u32>> = (0..10_000).map(|k| (0..k % 7).map(|j| (k + j) / 2).collect()).collect();
+    let lists: Vec<Vec<u32>> = (0..10_000u32).map(|k| (0..k % 7).map(|j| k.midpoint(j)).collect()).collect();
     let ends = lists.iter().scan(0, |end, list| {
         *end += list.len();
         Some(*end)

@@ -127,9 +127,9 @@ impl<R: Read> Batches<R> {
             }
             let start = if first && bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
             let found = self.cut(&bytes, start);
-            let end = found.cuts.last().copied().unwrap_or(start);
+            let end = found.ends.last().copied().unwrap_or(start);
             let stop = found.stop.or((bytes.len() - end > MAX_LINE).then_some(Stop::LongLine));
-            if found.cuts.is_empty() && stop.is_none() && !self.ended {
+            if found.ends.is_empty() && stop.is_none() && !self.ended {
                 continue;
             }
             if stop.is_some() {
@@ -138,7 +138,7 @@ impl<R: Read> Batches<R> {
                 self.carry.extend_from_slice(&bytes[end..]);
             }
             self.origin += end as u64;
-            return Ok(Batch { bytes, start, cuts: found.cuts, origin, stop });
+            return Ok(Batch { bytes, start, cuts: found.ends, origin, stop });
         }
     }
 
@@ -162,7 +162,7 @@ impl<R: Read> Batches<R> {
 
     /// Finds where the chunks end.
     fn cut(&self, bytes: &[u8], start: usize) -> Cuts {
-        let mut cuts = Cuts { chunk: self.sizes.chunk, cuts: Vec::new(), last: start, next: start, stop: None };
+        let mut cuts = Cuts { chunk: self.sizes.chunk, ends: Vec::new(), last: start, next: start, stop: None };
         let Some(separator) = self.quote else {
             cuts.outside(bytes, start, bytes.len());
             return cuts.close(bytes, self.ended);
@@ -194,7 +194,7 @@ impl<R: Read> Batches<R> {
 /// Chunk ends as they are found.
 struct Cuts {
     chunk: usize,
-    cuts: Vec<usize>,
+    ends: Vec<usize>,
     /// The end of the last whole record.
     last: usize,
     /// Where the next chunk may end.
@@ -212,7 +212,7 @@ impl Cuts {
             let at = from.max(self.next + self.chunk - 1);
             let Some(end) = memchr(b'\n', &bytes[at..to]) else { break };
             self.next = at + end + 1;
-            self.cuts.push(self.next);
+            self.ends.push(self.next);
         }
     }
 
@@ -221,7 +221,7 @@ impl Cuts {
             self.last = bytes.len();
         }
         if self.last > self.next {
-            self.cuts.push(self.last);
+            self.ends.push(self.last);
         }
         self
     }
@@ -302,8 +302,10 @@ pub(crate) fn drive<R: Read + Send, T: Send>(
 impl Stop {
     fn error(self, name: &str, lines: u64) -> Error {
         match self {
-            Self::LongLine => Error::data(format!("{name}:{}: the line is longer than {} MiB", lines + 1, MAX_LINE >> 20))
-                .help("check that `format` is the format of the file"),
+            Self::LongLine => {
+                Error::data(format!("{name}:{}: the line is longer than {} MiB", lines + 1, MAX_LINE >> 20))
+                    .help("check that `format` is the format of the file")
+            }
             Self::OpenQuote { below } => Error::data(format!(
                 "{name}:{}: a quoted field opens here and is not closed within {} KiB",
                 lines + below + 1,
@@ -340,7 +342,7 @@ mod tests {
         };
         let consume = |blocks: Vec<Vec<Vec<u8>>>, _| {
             for record in blocks.into_iter().flatten() {
-                lines += record.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                lines += memchr::memchr_iter(b'\n', &record).count() as u64;
                 all.push(record);
             }
             Ok(lines)

@@ -34,7 +34,9 @@ impl IdRule {
             _ if text.len() > MAX_FIELD => Err(format!("is longer than {} KiB", MAX_FIELD >> 10)),
             Self::Kind(IdKind::String) => Ok(Id::Text(text)),
             Self::Kind(IdKind::Auto) => Ok(integer(text).map_or(Id::Text(text), Id::Int)),
-            Self::Kind(IdKind::Integer) => integer(text).map(Id::Int).ok_or_else(|| not("a plain 64-bit integer", text)),
+            Self::Kind(IdKind::Integer) => {
+                integer(text).map(Id::Int).ok_or_else(|| not("a plain 64-bit integer", text))
+            }
             Self::Below(end) => {
                 let id = integer(text).ok_or_else(|| not("a plain integer", text))?;
                 self.check(id).map_err(|()| {
@@ -172,8 +174,27 @@ mod tests {
         for (text, value) in plain {
             assert_eq!(integer(text.as_bytes()), Some(value), "{text}");
         }
-        let others = ["", "-", "-0", "00", "007", "+7", " 7", "7 ", "1.0", "1e3", "0x1", "٣", "9223372036854775808",
-            "-9223372036854775809", "18446744073709551615", "99999999999999999999", "1_000", "/", ":"];
+        let others = [
+            "",
+            "-",
+            "-0",
+            "00",
+            "007",
+            "+7",
+            " 7",
+            "7 ",
+            "1.0",
+            "1e3",
+            "0x1",
+            "٣",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551615",
+            "99999999999999999999",
+            "1_000",
+            "/",
+            ":",
+        ];
         for text in others {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
         }

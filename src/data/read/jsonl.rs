@@ -85,11 +85,9 @@ impl JsonLines {
     }
 }
 
-/// The message of a JSON error with the column, but not the line, which is always 1 here.
+/// The message of a JSON error without its line, which is always 1 here.
 fn plain_error(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default();
-    format!("{what} (column {})", error.column())
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// A JSON value that a column may hold.

@@ -50,8 +50,10 @@ impl Layout {
             };
             if let Some(other) = roles[place].replace(role) {
                 let (first, second) = (other.name(), role.name());
-                return Err(Error::data(format!("`columns.{first}` and `columns.{second}` are the same column of `{name}`"))
-                    .help("give each its own column"));
+                return Err(Error::data(format!(
+                    "`columns.{first}` and `columns.{second}` are the same column of `{name}`"
+                ))
+                .help("give each its own column"));
             }
         }
         if options.format == Format::Rating && width > 4 {
@@ -94,8 +96,12 @@ fn at_name(role: Role, wanted: &str, fields: &[String], names: &[&str], name: &s
     let found: Vec<usize> = (0..fields.len()).filter(matches).collect();
     match found.as_slice() {
         [place] => Ok(*place),
-        [] => Err(Error::data(format!("`{name}` has no column `{}` (`columns.{}`)", excerpt(wanted.as_bytes()), role.name()))
-            .help(format!("its columns are {}", list(fields)))),
+        [] => Err(Error::data(format!(
+            "`{name}` has no column `{}` (`columns.{}`)",
+            excerpt(wanted.as_bytes()),
+            role.name()
+        ))
+        .help(format!("its columns are {}", list(fields)))),
         _ => Err(twice(wanted, name)),
     }
 }
@@ -123,10 +129,7 @@ fn missing(role: Role, fields: &[String], options: &Options, name: &str) -> Erro
     let role = role.name();
     if options.header {
         let data = if options.format == Format::Csv { ", or set `header: false` if line 1 is data" } else { "" };
-        error.help(format!(
-            "its columns are {}: say with `columns: {{{role}: …}}` which one it is{data}",
-            list(fields)
-        ))
+        error.help(format!("its columns are {}: say with `columns: {{{role}: …}}` which one it is{data}", list(fields)))
     } else {
         error.help(format!("say with `columns: {{{role}: …}}` which one it is, by its position counted from 0"))
     }
@@ -152,8 +155,9 @@ fn refuse_header(fields: &[String], name: &str) -> Result<()> {
         fields.iter().any(is_name)
     };
     if known(Role::User) && known(Role::Item) {
-        return Err(Error::data(format!("{name}:1: the line looks like a header: {}", list(fields)))
-            .help("set `header: true`"));
+        return Err(
+            Error::data(format!("{name}:1: the line looks like a header: {}", list(fields))).help("set `header: true`")
+        );
     }
     Ok(())
 }
@@ -180,16 +184,19 @@ mod tests {
         Options { header, columns, ..Options::new(format) }
     }
 
-    fn named(name: &str) -> Option<ColumnRef> {
-        Some(ColumnRef::Name(name.to_owned()))
+    fn named(name: &str) -> ColumnRef {
+        ColumnRef::Name(name.to_owned())
     }
 
     #[test]
     fn columns_are_found_by_usual_names_by_given_names_and_by_position() {
         let csv = Options::new(Format::Csv);
-        let positions =
-            ColumnMap { user: Some(ColumnRef::Position(2)), item: Some(ColumnRef::Position(0)), ..ColumnMap::default() };
-        let names = ColumnMap { user: named("who"), item: named("what"), ..ColumnMap::default() };
+        let positions = ColumnMap {
+            user: Some(ColumnRef::Position(2)),
+            item: Some(ColumnRef::Position(0)),
+            ..ColumnMap::default()
+        };
+        let names = ColumnMap { user: Some(named("who")), item: Some(named("what")), ..ColumnMap::default() };
         let found = [
             roles("userId,movieId,rating,timestamp", &csv),
             roles("rating,TS,x,ITEM_ID,user", &csv),
@@ -219,10 +226,13 @@ mod tests {
     #[test]
     fn what_cannot_be_decided_is_refused() {
         let csv = Options::new(Format::Csv);
-        let same =
-            ColumnMap { user: Some(ColumnRef::Position(1)), item: Some(ColumnRef::Position(1)), ..ColumnMap::default() };
+        let same = ColumnMap {
+            user: Some(ColumnRef::Position(1)),
+            item: Some(ColumnRef::Position(1)),
+            ..ColumnMap::default()
+        };
         let far = ColumnMap { user: Some(ColumnRef::Position(4)), ..same.clone() };
-        let unknown = ColumnMap { user: named("uzer"), ..ColumnMap::default() };
+        let unknown = ColumnMap { user: Some(named("uzer")), ..ColumnMap::default() };
         let found = [
             roles("1,2,3,4", &csv),
             roles("user_id,thing", &csv),

@@ -1,12 +1,12 @@
 //! Chunks of text in which each line is a record.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 use crate::data::read::bad::LineLog;
 use crate::data::read::batches::record_end;
 use crate::data::read::options::Encoding;
-
-use std::borrow::Cow;
 
 /// Takes each line of a chunk to `parse`, which notes those that it can read; `log` finds the log of what it fills.
 /// `origin` is the position of the chunk in the file.
@@ -56,9 +56,7 @@ pub(crate) fn check_text(record: &[u8], plain: bool, at: u64) -> Result<(), Stri
         let place = error.valid_up_to();
         let byte = record.get(place).copied().unwrap_or_default();
         let at = at + place as u64;
-        return Err(format!(
-            "byte 0x{byte:02X} at offset {at} of the file is not UTF-8 (if it is Latin-1, set `encoding: latin1`)"
-        ));
+        return Err(format!("byte 0x{byte:02X} at offset {at} of the file is not UTF-8"));
     }
     if memchr(0, record).is_some() { Err("a NUL byte".to_owned()) } else { Ok(()) }
 }

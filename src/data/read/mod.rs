@@ -109,7 +109,12 @@ pub(crate) fn read_with(
 }
 
 /// Starts to read a text file and refuses what is no text, or nothing at all.
-pub(in crate::data) fn open<R: Read>(input: R, name: &str, quote: Option<u8>, sizes: Sizes) -> Result<(Batches<R>, Batch)> {
+pub(in crate::data) fn open<R: Read>(
+    input: R,
+    name: &str,
+    quote: Option<u8>,
+    sizes: Sizes,
+) -> Result<(Batches<R>, Batch)> {
     let mut batches = Batches::new(input, name, quote, sizes);
     let first = batches.next(Vec::new())?;
     if let Some(error) = refuse_binary(first.records(), name).or_else(|| first.failure(name)) {
@@ -212,11 +217,13 @@ fn finish(builder: Builder<'_>, header: u64, name: &str, options: &Options, unit
     let lines = builder.log().lines() - header;
     if bad.count > 0 && (options.on_bad_line == OnBadLine::Error || builder.rows() == 0) {
         let empty = if builder.rows() == 0 { "0 interactions: " } else { "" };
-        return Err(Error::data(format!("{empty}{}", bad.describe(name, unit)))
-            .help(format!("check `format` and `columns`, or leave such {unit}s out with `on_bad_line: skip`")));
+        return Err(Error::data(format!("{empty}{}", bad.describe(name, unit))).help(format!(
+            "check `format`, `columns` and `encoding`, or leave such {unit}s out with `on_bad_line: skip`"
+        )));
     }
     if builder.rows() == 0 {
-        return Err(nothing(name, if header > 0 { "the file has only a header" } else { "the file is empty" }));
+        let why = if header > 0 { "the file has only a header".to_owned() } else { format!("the file has no {unit}s") };
+        return Err(nothing(name, &why));
     }
     let mut columns = builder.finish()?;
     columns.sort_canonical();

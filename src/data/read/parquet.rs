@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::error::ArrowError;
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -123,12 +124,13 @@ impl Parser<'_> {
             return Ok(());
         }
         let wanted = match role {
-            Role::User | Role::Item => "integers or strings",
-            Role::Rating => "numbers",
-            Role::Timestamp => "integers or timestamps",
-            Role::Clean => "booleans, or 0 and 1",
+            Role::User => "user ids are integers or strings",
+            Role::Item => "item ids are integers or strings",
+            Role::Rating => "ratings are numbers",
+            Role::Timestamp => "timestamps are timestamps or integers",
+            Role::Clean => "clean flags are booleans, or 0 and 1",
         };
-        let what = format!("column `{column}` of `{}` has type {kind}, but {}s are {wanted}", self.name, role.name());
+        let what = format!("column `{column}` of `{}` has type {kind}, but {wanted}", self.name);
         Err(Error::data(what).help("change the type where the file is made, or name another column under `columns`"))
     }
 
@@ -211,76 +213,79 @@ impl Parser<'_> {
 }
 
 /// A column in one of the few types that all others are widened to.
-enum Values {
-    Int(ArrayRef),
-    Unsigned(ArrayRef),
-    Single(ArrayRef),
-    Double(ArrayRef),
-    Text(ArrayRef),
-    Flag(ArrayRef),
-    /// Integers in this many units a second.
-    Time(ArrayRef, i64),
-    /// Days since 1970.
-    Days(ArrayRef),
+struct Values {
+    array: ArrayRef,
+    meaning: Meaning,
+}
+
+/// What the values of an array are.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// `Int64`.
+    Int,
+    /// `UInt64`.
+    Unsigned,
+    /// `Float32`.
+    Single,
+    /// `Float64`.
+    Double,
+    /// `LargeUtf8`.
+    Text,
+    /// `Boolean`.
+    Flag,
+    /// `Int64`: so many in a second, since 1970.
+    Time(i64),
+    /// `Int64`: days since 1970.
+    Days,
 }
 
 impl Values {
-    fn of(role: Role, array: &ArrayRef) -> Result<Self, arrow::error::ArrowError> {
+    fn of(role: Role, array: &ArrayRef) -> Result<Self, ArrowError> {
         let kind = array.data_type();
-        Ok(match kind {
+        let (meaning, wide) = match kind {
             // The rating is a float in the end, whatever it was.
-            _ if role == Role::Rating => Self::Single(cast(array, &DataType::Float32)?),
-            DataType::UInt64 => Self::Unsigned(Arc::clone(array)),
-            DataType::Boolean => Self::Flag(Arc::clone(array)),
-            DataType::Timestamp(unit, _) => {
-                let per_second = match unit {
-                    TimeUnit::Second => 1,
-                    TimeUnit::Millisecond => 1_000,
-                    TimeUnit::Microsecond => 1_000_000,
-                    TimeUnit::Nanosecond => 1_000_000_000,
-                };
-                Self::Time(cast(array, &DataType::Int64)?, per_second)
-            }
-            DataType::Date64 => Self::Time(cast(array, &DataType::Int64)?, 1_000),
-            DataType::Date32 => Self::Days(cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?),
-            kind if kind.is_floating() => Self::Double(cast(array, &DataType::Float64)?),
-            kind if kind.is_integer() => Self::Int(cast(array, &DataType::Int64)?),
-            _ => Self::Text(cast(array, &DataType::LargeUtf8)?),
-        })
-    }
-
-    fn array(&self) -> &ArrayRef {
-        match self {
-            Self::Int(array) | Self::Unsigned(array) | Self::Single(array) | Self::Double(array) => array,
-            Self::Text(array) | Self::Flag(array) | Self::Time(array, _) | Self::Days(array) => array,
-        }
+            _ if role == Role::Rating => (Meaning::Single, DataType::Float32),
+            DataType::UInt64 => (Meaning::Unsigned, DataType::UInt64),
+            DataType::Boolean => (Meaning::Flag, DataType::Boolean),
+            DataType::Timestamp(TimeUnit::Second, _) => (Meaning::Time(1), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => (Meaning::Time(1_000), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => (Meaning::Time(1_000_000), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => (Meaning::Time(1_000_000_000), DataType::Int64),
+            DataType::Date32 => (Meaning::Days, DataType::Int64),
+            kind if kind.is_floating() => (Meaning::Double, DataType::Float64),
+            kind if kind.is_integer() => (Meaning::Int, DataType::Int64),
+            _ => (Meaning::Text, DataType::LargeUtf8),
+        };
+        Ok(Self { array: cast(array, &wide)?, meaning })
     }
 
     fn present(&self, row: usize) -> Result<(), String> {
-        if self.array().is_null(row) { Err("is missing".to_owned()) } else { Ok(()) }
+        if self.array.is_null(row) { Err("is missing".to_owned()) } else { Ok(()) }
     }
 
     /// An integer within 64 bits with a sign.
     fn integer(&self, row: usize) -> Result<i64, String> {
         self.present(row)?;
-        match self {
-            Self::Int(array) | Self::Time(array, _) | Self::Days(array) => Ok(array.as_primitive::<Int64Type>().value(row)),
-            Self::Unsigned(array) => {
-                let value = array.as_primitive::<UInt64Type>().value(row);
+        match self.meaning {
+            Meaning::Int | Meaning::Time(_) | Meaning::Days => Ok(self.array.as_primitive::<Int64Type>().value(row)),
+            Meaning::Unsigned => {
+                let value = self.array.as_primitive::<UInt64Type>().value(row);
                 i64::try_from(value).map_err(|_| format!("{value} is past 64 bits with a sign"))
             }
-            Self::Double(array) => {
-                let value = array.as_primitive::<Float64Type>().value(row);
+            Meaning::Double => {
+                let value = self.array.as_primitive::<Float64Type>().value(row);
                 field::integral(value).ok_or_else(|| format!("{value:?} is not a whole number"))
             }
-            Self::Single(_) | Self::Text(_) | Self::Flag(_) => Err("is not an integer".to_owned()),
+            Meaning::Single | Meaning::Text | Meaning::Flag => Err("is not an integer".to_owned()),
         }
     }
 
     fn id(&self, row: usize, rule: IdRule) -> Result<Id<'_>, String> {
-        let Self::Text(array) = self else { return self.integer(row).map(Id::Int) };
+        if !matches!(self.meaning, Meaning::Text) {
+            return self.integer(row).map(Id::Int);
+        }
         self.present(row)?;
-        let text = array.as_string::<i64>().value(row);
+        let text = self.array.as_string::<i64>().value(row);
         if text.contains('\0') {
             return Err("holds a NUL byte".to_owned());
         }
@@ -289,25 +294,25 @@ impl Values {
 
     fn rating(&self, row: usize) -> Result<f32, String> {
         self.present(row)?;
-        let Self::Single(array) = self else { return Err("is not a number".to_owned()) };
-        let value = array.as_primitive::<Float32Type>().value(row);
+        // All ratings are made singles.
+        let value = self.array.as_primitive::<Float32Type>().value(row);
         field::finite(value).map_err(|()| format!("{value} is not a finite number"))
     }
 
     fn timestamp(&self, row: usize, unit: TimestampUnit) -> Result<i64, String> {
         let value = self.integer(row)?;
-        match self {
-            Self::Time(_, per_second) => Ok(value.div_euclid(*per_second)),
+        match self.meaning {
+            Meaning::Time(per_second) => Ok(value.div_euclid(per_second)),
             // 32 bits of days are far from 64 bits of seconds.
-            Self::Days(_) => Ok(value * 86_400),
+            Meaning::Days => Ok(value * 86_400),
             _ => Ok(field::seconds(value, unit)),
         }
     }
 
     fn flag(&self, row: usize) -> Result<bool, String> {
-        if let Self::Flag(array) = self {
+        if matches!(self.meaning, Meaning::Flag) {
             self.present(row)?;
-            return Ok(array.as_boolean().value(row));
+            return Ok(self.array.as_boolean().value(row));
         }
         match self.integer(row)? {
             0 => Ok(false),
@@ -316,3 +321,6 @@ impl Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ impl Values {
     }
 }
 
+/// The emptied columns of a block: users, items, and the others.
+type Spare = (Vec<i64>, Vec<i64>, Values);
+
 /// What all blocks of a file have in common.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -80,7 +83,7 @@ pub(crate) struct Shape {
     pub(crate) has: Has,
     state: RandomState,
     /// Memory of blocks that were appended, for blocks to come.
-    spare: Mutex<Vec<(Vec<i64>, Vec<i64>, Values)>>,
+    spare: Mutex<Vec<Spare>>,
 }
 
 impl Shape {

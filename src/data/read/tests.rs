@@ -1,6 +1,6 @@
 //! Whole files through the reader.
 
-use proptest::prelude::*;
+mod properties;
 
 use crate::data::columns::IdColumn;
 use crate::data::error::Kind;
@@ -82,8 +82,13 @@ fn every_format_gives_the_same_rows() {
 #[test]
 fn harmless_oddities_are_read() {
     let tsv = Options::new(Format::Tsv);
-    for text in ["1\t2\t3\t4\r\n5\t6\t1\t8\r\n", "\u{feff}1\t2\t3\t4\n5\t6\t1\t8", "1\t2\t3\t4\t\n5\t6\t1\t8\t\n",
-        "1\t2\t3\t4\n5\t6\t1\t8\n\n\r\n\n", "1\t2\t3\t4\r\n5\t6\t1\t8\n"] {
+    for text in [
+        "1\t2\t3\t4\r\n5\t6\t1\t8\r\n",
+        "\u{feff}1\t2\t3\t4\n5\t6\t1\t8",
+        "1\t2\t3\t4\t\n5\t6\t1\t8\t\n",
+        "1\t2\t3\t4\n5\t6\t1\t8\n\n\r\n\n",
+        "1\t2\t3\t4\r\n5\t6\t1\t8\n",
+    ] {
         assert_eq!(outcome(text.as_bytes(), &tsv), "1 2 3.0 4\n5 6 1.0 8", "{text:?}");
     }
     assert_eq!(outcome(b"1::2::3::4::\n", &Options::new(Format::DoubleColon)), "1 2 3.0 4");
@@ -125,7 +130,7 @@ fn ids_are_integers_only_if_all_are() {
       f:3: item `18446744073709551615` is not a plain 64-bit integer, in `1\t18446744073709551615`
       f:4: user `x` is not a plain 64-bit integer, in `x\t1`
       f:5: user is empty, in `\t1`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     "#);
 }
 
@@ -165,7 +170,7 @@ fn bad_lines_are_named_with_their_place() {
       f:2: 3 fields instead of 4, in `1\t2\t3`
       f:3: 5 fields instead of 4, in `1\t2\t3\t4\t5`
       f:4: 6 fields instead of 4, in `1\t2\t3\t4\t\t`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # values
     6 bad lines in `f`; the first 5:
       f:2: rating `x` is not a number, in `1\t2\tx\t4`
@@ -173,15 +178,15 @@ fn bad_lines_are_named_with_their_place() {
       f:4: rating `nan` is not a finite number, in `1\t2\tnan\t4`
       f:5: rating is missing, in `1\t2\t\t4`
       f:6: timestamp is missing, in `1\t2\t3\t`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # blank
     1 bad line in `f`:
       f:2: the line is blank
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # blank first
     1 bad line in `f`:
       f:1: the line is blank
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # blank header
     f:1: the line is blank, but a header should be here
       help: remove the line, or set `header: false`
@@ -189,22 +194,22 @@ fn bad_lines_are_named_with_their_place() {
     2 bad lines in `f`:
       f:2: byte 0xE9 at offset 13 of the file is not UTF-8, in `1\tcaf�\t3\t4`
       f:3: byte 0xED at offset 21 of the file is not UTF-8, in `1\t���\t3\t4`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # NUL
     1 bad line in `f`:
       f:2: a NUL byte, in `1\ta\u{0}b\t3\t4`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # long field
     1 bad line in `f`:
       f:2: a field is longer than 64 KiB, in `1\txxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # quotes
     4 bad lines in `f`:
       f:3: text after the closing quote of a field, in `"1"x,2`
       f:4: a quote inside of a field that is not quoted, in `a"b,3`
       f:5: text after the closing quote of a field, in `"u\nv"w,4`
       f:7: item is empty, in `5,`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # open quote
     f:3: a quoted field opens here and is not closed within 64 KiB
       help: close the quotes, or set `format: delimited` with `separator: ","` if quotes have no meaning
@@ -215,14 +220,14 @@ fn bad_lines_are_named_with_their_place() {
       f:4: 1 field instead of 4, in `x`
       f:5: 1 field instead of 4, in `x`
       f:6: 1 field instead of 4, in `x`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # JSON
     4 bad lines in `f`:
       f:2: no item (`item_id`, `item`, `itemId`, `movieId`, `iid`), in `{"user":1}`
-      f:3: the key `user` is there twice (column 28), in `{"user":1,"item":2,"user":1}`
-      f:4: invalid type: sequence, expected an object (column 0), in `[1]`
-      f:5: EOF while parsing an object (column 18), in `{"user":1,"item":2`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      f:3: the key `user` is there twice at column 28, in `{"user":1,"item":2,"user":1}`
+      f:4: invalid type: sequence, expected an object at column 0, in `[1]`
+      f:5: EOF while parsing an object at column 18, in `{"user":1,"item":2`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # JSON values
     0 interactions: 5 bad lines in `f`:
       f:1: user is the number 1.0, not an integer or a string, in `{"user":1.0,"item":2}`
@@ -230,7 +235,7 @@ fn bad_lines_are_named_with_their_place() {
       f:3: user is an array or an object, not an integer or a string, in `{"user":[1],"item":2}`
       f:4: user is empty, in `{"user":"","item":1}`
       f:5: rating is the string `5`, not a number, in `{"user":1,"item":2,"rating":"5"}`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     "#);
 }
 
@@ -273,18 +278,19 @@ fn a_file_without_interactions_is_an_error() {
       help: check the path and `format`
     0 interactions: 1 bad line in `f`:
       f:1: rating `z` is not a number, in `x\ty\tz`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     0 interactions in `f`: the file is empty
       help: check the path and `format`
     0 interactions: 1 bad line in `f`:
       f:1: no user (`user_id`, `user`, `userId`, `uid`), in `{}`
-      help: check `format` and `columns`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     ");
 }
 
 #[test]
 fn files_of_another_kind_are_recognised() {
-    let starts: [&[u8]; 6] = [b"PAR1\x15", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xff\xfe1\0", b"\xfe\xff\01"];
+    let starts: [&[u8]; 6] =
+        [b"PAR1\x15", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xff\xfe1\x00", b"\xfe\xff\x001"];
     let found = starts.map(|start| outcome(start, &Options::new(Format::Csv)));
     insta::assert_snapshot!(found.join("\n"), @r"
     `f` is a Parquet file, not text
@@ -328,7 +334,8 @@ fn optional_json_columns_are_those_of_all_lines() {
 #[test]
 fn json_ids_may_be_integers_or_strings() {
     let json = Options::new(Format::Jsonl);
-    let mixed = "{\"user\":\"1\",\"item\":\"a\"}\n{\"user\":2,\"item\":10}\n{\"user\":1,\"item\":18446744073709551615}\n";
+    let mixed =
+        "{\"user\":\"1\",\"item\":\"a\"}\n{\"user\":2,\"item\":10}\n{\"user\":1,\"item\":18446744073709551615}\n";
     assert_eq!(outcome(mixed.as_bytes(), &json), "1 \"18446744073709551615\"\n1 \"a\"\n2 \"10\"");
     let strings = Options { ids: IdKind::String, ..json };
     assert_eq!(outcome(b"{\"user\":2,\"item\":10}\n", &strings), "\"2\" \"10\"");
@@ -355,168 +362,6 @@ fn a_read_error_is_not_blamed_on_the_data() {
     }
     let error = read_text(Broken(0), file("a.rating"), &Options::new(Format::Rating), Hooks::NONE).unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (Kind::Io, "cannot read `a.rating`: no such device"));
-}
-
-/// Rows of any values that the formats can hold, with ids of one kind a column.
-#[derive(Debug, Clone)]
-struct Rows {
-    ids: Vec<(String, String)>,
-    rating: Vec<f32>,
-    timestamp: Vec<i64>,
-}
-
-fn id(text: bool) -> BoxedStrategy<String> {
-    if text {
-        // `x` keeps it from being an integer; the rest is what CSV has to quote.
-        "[a-c,\"\n :|é]{0,5}x".boxed()
-    } else {
-        prop_oneof![any::<i64>(), -3_i64..100].prop_map(|id| id.to_string()).boxed()
-    }
-}
-
-fn rows() -> impl Strategy<Value = Rows> {
-    any::<[bool; 2]>().prop_flat_map(|[user, item]| {
-        let rating = prop_oneof![(-1e9_f32..1e9), (0..11_u8).prop_map(|half| f32::from(half) / 2.0)];
-        let time = prop_oneof![any::<i64>(), 0_i64..2_000_000_000];
-        prop::collection::vec((id(user), id(item), rating, time), 1..40).prop_map(|rows| Rows {
-            ids: rows.iter().map(|row| (row.0.clone(), row.1.clone())).collect(),
-            rating: rows.iter().map(|row| row.2 + 0.0).collect(),
-            timestamp: rows.iter().map(|row| row.3).collect(),
-        })
-    })
-}
-
-impl Rows {
-    fn lines(&self, line: impl Fn(&str, &str, f32, i64) -> String) -> Vec<String> {
-        let values = self.ids.iter().zip(&self.rating).zip(&self.timestamp);
-        values.map(|((ids, rating), time)| line(&ids.0, &ids.1, *rating, *time)).collect()
-    }
-
-    fn csv(&self) -> Vec<String> {
-        let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        self.lines(|user, item, rating, time| format!("{},{},{rating},{time}\n", quote(user), quote(item)))
-    }
-
-    fn json(&self) -> Vec<String> {
-        let id = |text: &str| text.parse::<i64>().map_or_else(|_| serde_json::json!(text), |id| serde_json::json!(id));
-        self.lines(|user, item, rating, time| {
-            let value = serde_json::json!({"user": id(user), "item": id(item), "rating": rating, "ts": time});
-            format!("{value}\n")
-        })
-    }
-
-    /// The rows as the reader should show them.
-    fn expected(&self) -> Vec<String> {
-        let all = |get: fn(&(String, String)) -> &String| self.ids.iter().all(|ids| get(ids).parse::<i64>().is_ok());
-        let (users, items) = (all(|ids| &ids.0), all(|ids| &ids.1));
-        let id = |text: &str, integers: bool| if integers { text.to_owned() } else { format!("{text:?}") };
-        self.lines(|user, item, rating, time| format!("{} {} {rating:?} {time}", id(user, users), id(item, items)))
-    }
-}
-
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
-    lines.sort();
-    lines
-}
-
-fn shown(reading: &Reading) -> Vec<String> {
-    // Ids may hold line breaks, which `show` escapes.
-    show(&reading.columns).lines().map(str::to_owned).collect()
-}
-
-proptest! {
-    #[test]
-    fn rows_come_back_from_every_format(rows in rows()) {
-        let expected = sorted(rows.expected());
-        let csv = format!("user,item,rating,ts\n{}", rows.csv().concat());
-        prop_assert_eq!(sorted(shown(&read(csv, &Options::new(Format::Csv)).unwrap())), expected.clone());
-        prop_assert_eq!(sorted(shown(&read(rows.json().concat(), &Options::new(Format::Jsonl)).unwrap())), expected.clone());
-        let plain = rows.ids.iter().all(|ids| !format!("{}{}", ids.0, ids.1).contains(['\n', ':', '|', '\t']));
-        if plain {
-            for (format, separator) in
-                [(Format::Tsv, "\t"), (Format::DoubleColon, "::"), (Format::Delimited, "|"), (Format::Rating, "\t")]
-            {
-                let options = Options { separator: separator.to_owned(), ..Options::new(format) };
-                let lines = rows.lines(|user, item, rating, time| [user, item, &rating.to_string(), &time.to_string()].join(separator));
-                prop_assert_eq!(sorted(shown(&read(lines.join("\r\n"), &options).unwrap())), expected.clone());
-            }
-        }
-    }
-
-    #[test]
-    fn the_order_of_the_lines_does_not_matter(rows in rows(), seed in any::<prop::sample::Index>()) {
-        for (lines, options) in [(rows.json(), Options::new(Format::Jsonl)), (rows.csv(), Options { header: false, ..Options::new(Format::Csv) })] {
-            let mut other = lines.clone();
-            other.rotate_left(seed.index(lines.len()));
-            other.reverse();
-            prop_assert_eq!(read(lines.concat(), &options).unwrap(), read(other.concat(), &options).unwrap());
-        }
-    }
-
-    #[test]
-    fn the_size_of_the_pieces_does_not_matter(
-        rows in rows(), batch in 1_usize..200, chunk in 1_usize..50, junk in prop::option::of(("[ab,\"\t]{0,9}\n", any::<prop::sample::Index>())),
-        skip in any::<bool>(),
-    ) {
-        for (mut lines, format) in [(rows.json(), Format::Jsonl), (rows.csv(), Format::Csv)] {
-            if let Some((junk, place)) = &junk {
-                lines.insert(place.index(lines.len()) + 1, junk.clone());
-            }
-            let on_bad_line = if skip { OnBadLine::Skip } else { OnBadLine::Error };
-            let options = Options { header: false, on_bad_line, ..Options::new(format) };
-            let text = lines.concat();
-            prop_assert_eq!(read_sized(text.as_bytes(), &options, Sizes { batch, chunk }), read(text, &options));
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_a_reader_panic_or_hang(
-        bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"0123456789\n\t,:\"{}u.-e".to_vec())], 0..300),
-        header in any::<bool>(), skip in any::<bool>(), latin1 in any::<bool>(),
-    ) {
-        use Format::{Csv, Delimited, DoubleColon, Inter, Jsonl, Rating, Tsv};
-        for format in [Csv, Tsv, DoubleColon, Delimited, Jsonl, Inter, Rating] {
-            let mut options = if skip { skipping(format) } else { Options::new(format) };
-            options.header = header;
-            if latin1 {
-                options.encoding = Encoding::Latin1;
-            }
-            if format == Delimited {
-                options.separator = " ".to_owned();
-            }
-            let whole = read(&bytes, &options);
-            if let Ok(reading) = &whole {
-                prop_assert_eq!(reading.columns.len() as u64 + reading.skipped, reading.lines);
-            }
-        }
-    }
-}
-
-/// A file of many chunks, with plain integers, or with strings in one half.
-fn large(strings: bool) -> String {
-    let line = |row: u64| {
-        let x = row.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-        let user = if strings && row > 150_000 { format!("u{}", x % 997) } else { (x % 997).to_string() };
-        format!("{user}\t{}\t{}\t{}\n", x % 131, x % 5 + 1, 1_000_000_000 + x % 1_000_003)
-    };
-    (0..300_000).map(line).collect()
-}
-
-#[test]
-fn the_number_of_threads_does_not_matter() {
-    for strings in [false, true] {
-        let text = large(strings);
-        let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let sizes = Sizes { batch: 1 << 20, chunk: 1 << 16 };
-            pool.install(|| read_sized(text.as_bytes(), &Options::new(Format::Tsv), sizes).unwrap())
-        };
-        let one = with(1);
-        assert_eq!(one.columns.len(), 300_000);
-        assert_eq!(matches!(one.columns.user, IdColumn::Str(_)), strings);
-        assert_eq!(with(2), one);
-        assert_eq!(with(4), one);
-    }
 }
 
 /// Where real data lies, if it is there.

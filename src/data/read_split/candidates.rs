@@ -46,7 +46,12 @@ impl Candidates {
 /// # Errors
 /// When the stream cannot be read, a line is not `(user,item)` followed by items, an id is out of range, or there are
 /// no lines.
-pub fn read_candidates(input: impl Read + Send, file: File<'_>, limits: Limits, hooks: Hooks<'_>) -> Result<Candidates> {
+pub fn read_candidates(
+    input: impl Read + Send,
+    file: File<'_>,
+    limits: Limits,
+    hooks: Hooks<'_>,
+) -> Result<Candidates> {
     read_sized(input, file, limits, Sizes::default(), hooks)
 }
 
@@ -74,7 +79,7 @@ pub(super) fn read_sized(
         Ok(log.lines())
     };
     drive(batches, first, parse, consume, hooks)?;
-    refuse_bad(&log, file.name)?;
+    refuse_bad(&log, file.name, "the lines should be `(user,item)` and its candidates, between tabs")?;
     if all.user.is_empty() {
         return Err(Error::data(format!("0 users with candidates in `{}`", file.name)).help("check the path"));
     }

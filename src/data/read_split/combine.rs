@@ -92,7 +92,7 @@ pub fn dense_frame(columns: Columns) -> Result<DataFrame> {
     let mut frame = from_columns(columns)?;
     for (name, ids) in [(USER, user), (ITEM, item)] {
         let column = Series::from_vec(name.into(), ids).into_column();
-        frame.replace(name, column).map_err(|error| Error::data(error))?;
+        frame.replace(name, column).map_err(Error::data)?;
     }
     Ok(frame)
 }

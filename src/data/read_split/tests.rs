@@ -74,7 +74,35 @@ fn bad_lines_are_named_with_their_place() {
         message(candidates("")),
         message(read_candidates(&b"(0,1)\t9\n"[..], file("c"), below, Hooks::NONE)),
     ];
-    insta::assert_snapshot!(found.join("\n"), @"");
+    insta::assert_snapshot!(found.join("\n"), @r"
+    4 bad lines in `f`:
+      f:2: user `-1` is not 0 or more, in `-1\t2`
+      f:3: user `x` is not a plain integer, in `x\t1`
+      f:4: item `2147483647` is too large: ids end at 2147483646, in `0\t2147483647`
+      f:5: user `01` is not a plain integer, in `01\t1` [the lines should be `user item [rating [timestamp]]`, between tabs]
+    2 bad lines in `f`:
+      f:2: user `3` is too large: ids end at 2, in `3\t1`
+      f:3: item `5` is too large: ids end at 4, in `0\t5` [the lines should be `user item [rating [timestamp]]`, between tabs]
+    0 interactions: 1 bad line in `f`:
+      f:1: clean `2` is none of 0, 1, false, true, in `0\t1\t2` [the lines should be `user item flag`, between tabs, with 1 for a true positive, else 0]
+    `columns.clean` is 2, but `f` has 2 columns [the lines should be `user item flag`, between tabs, with 1 for a true positive, else 0]
+    5 bad lines in `f`:
+      f:1: 1 field instead of 2, in `0`
+      f:2: 3 fields instead of 2, in `0\t1\t2`
+      f:3: does not start with `(user,item)`, in `(0;1)`
+      f:4: item `x` is not a plain integer, in `(0,x)`
+      f:5: the line is blank [the lines should be `user item`, between tabs]
+    0 interactions in `f`: the file is empty [check the path and `format`]
+    5 bad lines in `c`:
+      c:2: does not start with `(user,item)`, in `0\t1\t2`
+      c:3: no candidates, in `(0,1)`
+      c:4: candidate `x` is not a plain integer, in `(0,1)\t2\tx\t4`
+      c:5: no candidates, in `(0,1)\t`
+      c:6: candidate is empty, in `(9,9)\t2\t\t3` [the lines should be `(user,item)` and its candidates, between tabs]
+    0 interactions in `c`: the file is empty [check the path and `format`]
+    1 bad line in `c`:
+      c:1: candidate `9` is too large: ids end at 4, in `(0,1)\t9` [the lines should be `(user,item)` and its candidates, between tabs]
+    ");
 }
 
 #[test]
@@ -96,7 +124,12 @@ fn a_split_is_made_of_its_files() {
 #[test]
 fn what_is_odd_about_published_files_is_told() {
     let split = combine(parts("0\t2\n", Some("0\t2\n"), Some("(0,2)\t3\t3\t2\n"))).unwrap();
-    insta::assert_snapshot!(split.warnings.join("\n"), @"");
+    insta::assert_snapshot!(split.warnings.join("\n"), @r"
+    1 of 1 test interactions are in the training part, too
+    1 of 3 published candidates are training positives of their user
+    1 of 3 published candidates are the positive that they are ranked against
+    1 of 3 published candidates are there twice for the same user
+    ");
 }
 
 #[test]
@@ -112,7 +145,16 @@ fn files_that_do_not_belong_together_are_refused() {
         of(Some("0\t2\n1\t2\n"), Some("(1,2)\t4\n")),
         of(Some("0\t2000000000\n"), None),
     ];
-    insta::assert_snapshot!(found.join("\n"), @"");
+    insta::assert_snapshot!(found.join("\n"), @r"
+    the split has no test interactions [set `test`, or `candidates`]
+    user 0 has more than one test positive: items 2 and 3 [candidates are for one held-out item a user; leave `candidates` out to rank among all items]
+    `candidates` has user 0 twice, in lines 1 and 2 [keep one of the lines]
+    line 1 of `candidates` is for item 3 of user 0, whose test item is 2 [use the test file and the candidates of the same split]
+    line 2 of `candidates` is for user 1, who is not in the test [use the test file and the candidates of the same split]
+    test user 1 has no line in `candidates` [use the test file and the candidates of the same split]
+    test user 0 has no line in `candidates` [use the test file and the candidates of the same split]
+    item ids go up to 2000000000 in only 3 entries: they are not dense [state the number with `items`, or use the stages `read`, `remap` and `split`]
+    ");
 }
 
 #[test]
@@ -125,7 +167,8 @@ fn stated_numbers_of_ids_are_kept() {
 #[test]
 fn frames_have_int32_ids() {
     let frame = dense_frame(read("1\t2\t0\n0\t3\t1\n", Lines::Flags).unwrap()).unwrap();
-    let types: Vec<String> = frame.columns().iter().map(|column| format!("{} {}", column.name(), column.dtype())).collect();
+    let types: Vec<String> =
+        frame.columns().iter().map(|column| format!("{} {}", column.name(), column.dtype())).collect();
     assert_eq!(types, ["user_id i32", "item_id i32", "clean bool"]);
 }
 

@@ -22,7 +22,7 @@ use crate::data::proposal::Weights;
 use crate::data::rng::{Permutation, Philox, Sequence, Stream, below, normal_pair};
 use crate::data::{Error, Result};
 
-pub use write::{IdKind, Summary, write};
+pub use write::{Summary, SyntheticIds, write};
 
 /// The shares of 1 to 5 stars among ratings that follow taste: about those of MovieLens 100K, with 57 % at 4 or more.
 pub const SHARES: [f64; 5] = [0.06, 0.11, 0.26, 0.35, 0.22];
@@ -286,7 +286,7 @@ impl Generator {
     /// The quantiles that divide a sample of scores as [`SHARES`] says.
     fn star_limits(&self) -> [f32; 4] {
         const USERS: u64 = 512;
-        const ROWS: usize = 64;
+        const ROWS: usize = 1024;
         let users = u64::from(self.spec.users);
         let sample = users.min(USERS);
         let mut desk = self.desk();

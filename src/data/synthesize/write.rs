@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::data::frame::{CLEAN, FrameMeta, ITEM, RATING, ROW_GROUP, TIMESTAMP, USER};
 use crate::data::stream::StreamWriter;
@@ -13,9 +15,11 @@ use crate::data::synthesize::{Generator, Rows, Spec};
 use crate::data::{Error, Result};
 
 /// How raw ids look. Both kinds sort as their numbers do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdKind {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyntheticIds {
     /// 1, 2, 3, ….
+    #[default]
     Integer,
     /// `u001`, `u002`, … and `i001`, …, all of the same length.
     String,
@@ -39,7 +43,7 @@ pub struct Summary {
 /// When the numbers of `spec` do not go together, `out` cannot be written to, or `advance` says so.
 pub fn write<W: Write + Send>(
     spec: &Spec,
-    ids: IdKind,
+    ids: SyntheticIds,
     out: W,
     meta: &FrameMeta,
     advance: &mut dyn FnMut(u64) -> Result<()>,
@@ -67,7 +71,7 @@ pub fn write<W: Write + Send>(
 
 #[derive(Debug, Clone, Copy)]
 struct Names {
-    ids: IdKind,
+    ids: SyntheticIds,
     user_digits: usize,
     item_digits: usize,
 }
@@ -76,10 +80,10 @@ fn digits(most: u32) -> usize {
     most.max(1).ilog10() as usize + 1
 }
 
-fn schema(ids: IdKind) -> SchemaRef {
+fn schema(ids: SyntheticIds) -> SchemaRef {
     let id = match ids {
-        IdKind::Integer => DataType::Int64,
-        IdKind::String => DataType::Utf8,
+        SyntheticIds::Integer => DataType::Int64,
+        SyntheticIds::String => DataType::Utf8,
     };
     Arc::new(Schema::new(vec![
         Field::new(USER, id.clone(), false),
@@ -94,8 +98,8 @@ fn batch(rows: Rows, names: Names) -> Result<RecordBatch> {
     let raw = |ids: &[u32], letter: char, width: usize| -> ArrayRef {
         let numbers = ids.iter().map(|id| i64::from(*id) + 1);
         match names.ids {
-            IdKind::Integer => Arc::new(numbers.collect::<Int64Array>()),
-            IdKind::String => {
+            SyntheticIds::Integer => Arc::new(numbers.collect::<Int64Array>()),
+            SyntheticIds::String => {
                 Arc::new(StringArray::from_iter_values(numbers.map(|id| format!("{letter}{id:0width$}"))))
             }
         }

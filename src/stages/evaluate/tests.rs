@@ -65,7 +65,7 @@ fn split(root: &Path) -> (String, Vec<Input>) {
     })
 }
 
-/// A GMF with one factor that scores item `i` with `scores[i]` for every user.
+/// A GMF with one factor that scores item `i` with `4 · scores[i] + 2` for every user.
 fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
     input(root, "model", |context| {
         let text = format!(r#"{{"model": {{"kind": "gmf", "factors": 1}}, "n_users": {USERS}, "n_items": {ITEMS}}}"#);
@@ -75,7 +75,7 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
             let shape = parameter.shape;
             let tensor = match parameter.name {
                 "embed_item_GMF.weight" => candle_core::Tensor::from_slice(&scores, shape, &device),
-                _ => candle_core::Tensor::ones(shape, candle_core::DType::F32, &device),
+                _ => candle_core::Tensor::full(2.0_f32, shape, &device),
             };
             (parameter.name.to_owned(), tensor.unwrap())
         });

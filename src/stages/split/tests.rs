@@ -108,6 +108,19 @@ fn ratings_become_a_split_that_is_read_back() {
 }
 
 #[test]
+fn a_run_that_is_asked_to_stop_leaves_no_file() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |context: &Context<'_>| {
+        context.cancel().cancel();
+        let stopped = Interactions::write(&ratings(), &FrameMeta::of("read"), context).unwrap_err();
+        assert_eq!(stopped.class, crate::stage::Class::Cancelled);
+        Ok(())
+    };
+    let (dir, _) = run(root.path(), "read", None, write).unwrap();
+    assert!(dir.files.is_empty());
+}
+
+#[test]
 fn a_split_of_a_file_without_sizes_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let write = |context: &Context<'_>| {
