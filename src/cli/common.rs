@@ -45,7 +45,7 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// Opens the store.
     pub(super) fn open(&self, global: &Global) -> Result<Store, Failed> {
-        let store = Store::open(&global.workdir.join(&self.store))?;
+        let store = Store::open(global.workdir.join(&self.store))?;
         if store.is_read_only() {
             print::note(&format!(
                 "warning: the store `{}` is read-only: stages that are not fresh cannot run",

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::cli::exit::{OK, Outcome};
+use crate::cli::exit::OK;
 use crate::cli::print;
 
 /// Print a shell completion script
@@ -14,9 +14,9 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn main<C: CommandFactory>(args: &CompletionsArgs) -> Outcome {
+pub(super) fn main<C: CommandFactory>(args: &CompletionsArgs) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut C::command(), "ncf-pipe", &mut script);
     print::out(&String::from_utf8_lossy(&script));
-    Ok(OK)
+    OK
 }

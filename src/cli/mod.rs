@@ -26,7 +26,6 @@ use clap::{Args, Parser, Subcommand};
 
 pub use schema::pipeline_schema;
 
-
 /// Recommender experiments as a pipeline: one YAML file from raw ratings to an evaluated model.
 #[derive(Debug, Parser)]
 #[command(name = "ncf-pipe", version, about, propagate_version = true, max_term_width = 100)]
@@ -97,9 +96,9 @@ pub fn main() -> ExitCode {
         Command::Dag(args) => dag::main(&args),
         Command::Show(args) => show::main(&cli.global, &args),
         Command::Store(command) => store::main(&cli.global, &command),
-        Command::Schema(args) => schema::main(&args),
+        Command::Schema(args) => Ok(schema::main(&args)),
         Command::Init(args) => init::main(&cli.global, &args),
-        Command::Completions(args) => completions::main::<Cli>(&args),
+        Command::Completions(args) => Ok(completions::main::<Cli>(&args)),
     };
     exit::code(outcome)
 }

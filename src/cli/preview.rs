@@ -64,8 +64,12 @@ fn parquet(path: &Path, rows: usize) -> Option<Preview> {
     let options = FormatOptions::default().with_null("null");
     for batch in reader {
         let batch = batch.ok()?;
-        let cells: Vec<ArrayFormatter<'_>> =
-            batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref() as &dyn Array, &options)).collect::<Result<_, _>>().ok()?;
+        let cells: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c.as_ref() as &dyn Array, &options))
+            .collect::<Result<_, _>>()
+            .ok()?;
         for row in 0..batch.num_rows() {
             head.push(cells.iter().map(|column| cut(&column.value(row).to_string())).collect());
         }
@@ -97,7 +101,8 @@ fn tensors(path: &Path) -> Option<Preview> {
     file.take(length).read_to_string(&mut header).ok()?;
     let header: Value = serde_json::from_str(&header).ok()?;
     let tensor = |(name, entry): (&String, &Value)| {
-        let shape = entry.get("shape")?.as_array()?.iter().map(|n| n.as_u64().map(|n| n as usize)).collect::<Option<_>>()?;
+        let shape =
+            entry.get("shape")?.as_array()?.iter().map(|n| n.as_u64().map(|n| n as usize)).collect::<Option<_>>()?;
         Some(Tensor { name: name.clone(), dtype: entry.get("dtype")?.as_str()?.to_owned(), shape })
     };
     Some(Preview::Tensors(header.as_object()?.iter().filter_map(tensor).collect()))
@@ -124,7 +129,7 @@ impl Preview {
                 (format!(", {} tensors", tensors.len()), table.text())
             }
         };
-        let body: String = body.lines().map(|line| format!("{indent}{line}\n")).collect();
-        format!("{heading}\n{body}")
+        let body: Vec<String> = body.lines().map(|line| format!("{indent}{line}")).collect();
+        format!("{heading}\n{}\n", body.join("\n"))
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn note(text: &str) {
 
 /// Writes an error and what to do about it.
 pub(super) fn error(message: &str, help: Option<&str>) {
-    let (red, cyan, plain) = if io::stderr().is_terminal() { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+    let (red, cyan, plain) =
+        if io::stderr().is_terminal() { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
     note(&format!("{red}error{plain}: {message}"));
     if let Some(help) = help {
         note(&format!("  {cyan}help{plain}: {help}"));

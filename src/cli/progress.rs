@@ -90,7 +90,9 @@ impl Progress for Bar {
                 )));
                 self.span.pb_set_length(total);
             }
-            None => self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{per_sec}}"))),
+            None => {
+                self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{per_sec}}")));
+            }
         }
         self.span.pb_set_position(0);
     }
@@ -157,7 +159,7 @@ impl LineState {
     fn text(&self) -> String {
         let elapsed = self.begun.elapsed().as_secs_f64().max(1e-3);
         let rate = self.done as f64 / elapsed;
-        let mut text = match self.total {
+        let done = match self.total {
             Some(total) if total > 0 => {
                 let left = total.saturating_sub(self.done) as f64 / rate.max(1e-9);
                 // Capped: a rate near zero would give a time that no Duration can hold.
@@ -166,11 +168,7 @@ impl LineState {
             }
             _ => format!("{} {}", HumanCount(self.done), self.unit),
         };
-        text.push_str(&format!(", {}/s", HumanCount(rate as u64)));
-        if !self.remark.is_empty() {
-            text.push_str(", ");
-            text.push_str(&self.remark);
-        }
-        text
+        let remark = if self.remark.is_empty() { String::new() } else { format!(", {}", self.remark) };
+        format!("{done}, {}/s{remark}", HumanCount(rate as u64))
     }
 }

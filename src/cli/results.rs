@@ -14,24 +14,21 @@ const MOST_LISTED: usize = 40;
 
 /// The summary for people.
 pub(super) fn summary(graph: &Graph, report: &RunReport) -> String {
-    let mut out = String::new();
+    let mut blocks = Vec::new();
     if report.stages.len() <= MOST_LISTED {
-        out.push_str(&stages(report));
-        out.push('\n');
+        blocks.push(stages(report));
     }
-    let parts = [(Status::Fresh, "fresh"), (Status::Ran, "ran"), (Status::Failed, "failed"), (Status::Skipped, "not run")];
+    let parts =
+        [(Status::Fresh, "fresh"), (Status::Ran, "ran"), (Status::Failed, "failed"), (Status::Skipped, "not run")];
     let counts: Vec<String> = parts
         .iter()
         .map(|(status, word)| (report.count(*status), word))
         .filter(|(n, _)| *n > 0)
         .map(|(n, word)| format!("{n} {word}"))
         .collect();
-    out.push_str(&format!("{}: {} in {}\n", report.pipeline, counts.join(", "), seconds(report.seconds)));
-    for (protocol, runs) in protocols(graph, report) {
-        out.push('\n');
-        out.push_str(&metrics(&protocol, &runs));
-    }
-    out
+    blocks.push(format!("{}: {} in {}\n", report.pipeline, counts.join(", "), seconds(report.seconds)));
+    blocks.extend(protocols(graph, report).iter().map(|(protocol, runs)| metrics(protocol, runs)));
+    blocks.join("\n")
 }
 
 fn stages(report: &RunReport) -> String {

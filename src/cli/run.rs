@@ -112,7 +112,8 @@ fn failures(report: &RunReport) {
     }
     let skipped = report.count(Status::Skipped);
     if skipped > 0 {
-        let names: Vec<&str> = report.stages.iter().filter(|s| s.status == Status::Skipped).map(|s| s.name.as_str()).collect();
+        let names: Vec<&str> =
+            report.stages.iter().filter(|s| s.status == Status::Skipped).map(|s| s.name.as_str()).collect();
         print::note(&format!("not run: {}", names.join(", ")));
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::exit::{OK, Outcome};
+use crate::cli::exit::OK;
 use crate::cli::print;
 use crate::config::{self, KindSchema, PortSchema};
 use crate::stage::{Arity, Port, StageKind};
@@ -30,7 +30,7 @@ pub fn pipeline_schema() -> Value {
     config::schema(&STAGES.kinds().iter().map(kind).collect::<Vec<_>>())
 }
 
-pub(super) fn main(_: &SchemaArgs) -> Outcome {
+pub(super) fn main(_: &SchemaArgs) -> u8 {
     print::json(&pipeline_schema(), true);
-    Ok(OK)
+    OK
 }

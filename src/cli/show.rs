@@ -91,7 +91,9 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
             key: planned.key.clone(),
             identity: manifest.as_ref().map(|manifest| manifest.identity.clone()),
             seconds: manifest.as_ref().map(|manifest| manifest.seconds),
-            facts: manifest.as_ref().map_or_else(|| Value::Object(serde_json::Map::new()), |m| serde_json::json!(m.facts)),
+            facts: manifest
+                .as_ref()
+                .map_or_else(|| Value::Object(serde_json::Map::new()), |m| serde_json::json!(m.facts)),
             warnings: manifest.as_ref().map_or_else(Vec::new, |manifest| manifest.warnings.clone()),
             files: manifest.as_ref().map_or_else(Vec::new, |manifest| files(&world, node, manifest, args.rows)),
             name,
@@ -131,10 +133,10 @@ fn files(world: &World, node: &Node, manifest: &Manifest, rows: usize) -> Vec<Sh
 }
 
 fn text(stage: &Shown) -> String {
-    let mut out = format!("{} ({}): {}\n", stage.name, stage.kind, stage.about);
+    let mut lines = vec![format!("{} ({}): {}", stage.name, stage.kind, stage.about)];
     let mut field = |name: &str, value: &str| {
         for (i, line) in value.lines().enumerate() {
-            out.push_str(&format!("  {:10}{line}\n", if i == 0 { name } else { "" }));
+            lines.push(format!("  {:10}{line}", if i == 0 { name } else { "" }));
         }
     };
     let state = match stage.state {
@@ -159,14 +161,10 @@ fn text(stage: &Shown) -> String {
     field("facts", &flat(&stage.facts).join("\n"));
     field("warnings", &stage.warnings.join("\n"));
     for file in &stage.files {
-        out.push_str(&format!("\n  {}  {}", file.name, bytes(file.bytes)));
-        if let Some(preview) = &file.preview {
-            out.push_str(&preview.text("    "));
-        } else {
-            out.push('\n');
-        }
+        let preview = file.preview.as_ref().map_or_else(String::new, |preview| preview.text("    "));
+        lines.push(format!("\n  {}  {}{}", file.name, bytes(file.bytes), preview.trim_end_matches('\n')));
     }
-    out
+    lines.join("\n") + "\n"
 }
 
 /// Every leaf of a JSON object as `a.b: value`, one a line.

@@ -1,6 +1,6 @@
 //! Raw ids: integers for as long as all of them are, else codes into a sorted dictionary of strings.
 
-mod dictionary;
+mod interner;
 
 use std::hash::RandomState;
 use std::io::Write;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::data::Result;
 use crate::data::columns::IdColumn;
 
-use dictionary::{Dictionary, Interner};
+use interner::{Dictionary, Interner};
 
 /// Integers that become strings together.
 const PIECE: usize = 1 << 16;

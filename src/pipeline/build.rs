@@ -158,32 +158,25 @@ fn givers(pipeline: &Pipeline, kinds: &[Option<&'static StageKind>], artifact: &
     names.join(", ")
 }
 
-fn unknown_kind(pipeline: &Pipeline, spec: &StageSpec, registry: &Registry) -> Problem {
-    let problem =
-        Problem::new(&pipeline.source, spec.kind.span, format!("unknown stage kind `{}`", spec.kind.value))
-            .label("no such kind");
-    match suggest(&spec.kind.value, registry.kinds().iter().map(|kind| kind.name)) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => {
-            let names: Vec<String> = registry.kinds().iter().map(|kind| format!("`{}`", kind.name)).collect();
-            problem.help(format!("known kinds: {}", names.join(", ")))
-        }
+/// Adds what was probably meant, or else `otherwise` with all that exists.
+fn hint<'a>(problem: Problem, word: &str, known: impl Iterator<Item = &'a str> + Clone, otherwise: &str) -> Problem {
+    if let Some(near) = suggest(word, known.clone()) {
+        return problem.help(format!("did you mean `{near}`?"));
     }
+    let names: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+    problem.help(format!("{otherwise} {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }))
+}
+
+fn unknown_kind(pipeline: &Pipeline, spec: &StageSpec, registry: &Registry) -> Problem {
+    let kind = &spec.kind;
+    let problem = Problem::new(&pipeline.source, kind.span, format!("unknown stage kind `{}`", kind.value));
+    hint(problem.label("no such kind"), &kind.value, registry.kinds().iter().map(|kind| kind.name), "known kinds:")
 }
 
 fn unknown_port(pipeline: &Pipeline, kind: &StageKind, input: &InputSpec) -> Problem {
     let port = &input.port;
-    let problem =
-        Problem::new(&pipeline.source, port.span, format!("`{}` has no input `{}`", kind.name, port.value))
-            .label("unknown input");
-    match suggest(&port.value, kind.inputs.iter().map(|port| port.name)) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None if kind.inputs.is_empty() => problem.help(format!("a `{}` stage has no inputs", kind.name)),
-        None => {
-            let names: Vec<String> = kind.inputs.iter().map(|port| format!("`{}`", port.name)).collect();
-            problem.help(format!("its inputs are {}", names.join(", ")))
-        }
-    }
+    let problem = Problem::new(&pipeline.source, port.span, format!("`{}` has no input `{}`", kind.name, port.value));
+    hint(problem.label("unknown input"), &port.value, kind.inputs.iter().map(|port| port.name), "its inputs:")
 }
 
 fn missing_port(
@@ -210,8 +203,8 @@ fn missing_port(
 
 fn unknown_stage(pipeline: &Pipeline, reference: &Spanned<Reference>, index: &BTreeMap<&str, usize>) -> Problem {
     let stage = &reference.value.stage;
-    let problem = Problem::new(&pipeline.source, reference.span, format!("there is no stage `{stage}`"))
-        .label("unknown stage");
+    let problem =
+        Problem::new(&pipeline.source, reference.span, format!("there is no stage `{stage}`")).label("unknown stage");
     match suggest(stage, index.keys().copied()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help("inputs name a stage of this file, or one of its outputs as `stage.output`"),
@@ -324,11 +317,7 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
 }
 
 /// The cells of a stage: those of what it reads, joined on shared axes, times its own matrix.
-fn cells(
-    pipeline: &Pipeline,
-    stage: &Typed<'_>,
-    cells_of: impl Fn(usize) -> Vec<Cell>,
-) -> Result<Vec<Cell>, Problem> {
+fn cells(pipeline: &Pipeline, stage: &Typed<'_>, cells_of: impl Fn(usize) -> Vec<Cell>) -> Result<Vec<Cell>, Problem> {
     let mut cells = vec![Cell::new()];
     let refuse = |error: JoinError, span: Span| match error {
         JoinError::Differs { axis } => Problem::new(

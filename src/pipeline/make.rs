@@ -91,11 +91,10 @@ impl Job<'_> {
             Decision::Stale(reasons) => *why = reasons,
         }
         let name = self.node().name();
-        let lock = self.world.store.lock(
-            &keyed.key,
-            &mut || self.observer.waiting(&name),
-            &|| self.options.cancel.is_cancelled(),
-        )?;
+        let lock = self
+            .world
+            .store
+            .lock(&keyed.key, &mut || self.observer.waiting(&name), &|| self.options.cancel.is_cancelled())?;
         self.options.cancel.check()?;
         // Another process may have made it while this one waited for the lock.
         if let Decision::Fresh(manifest) = decide(self.graph, self.id, keyed, self.world, self.forced) {
@@ -125,7 +124,7 @@ impl Job<'_> {
         node.work.run(&context)?;
         let (written, notes) = context.into_results();
         let seconds = begun.elapsed().as_secs_f64();
-        self.publish(keyed, work, written, notes, seconds)
+        self.publish(keyed, work, &written, notes, seconds)
     }
 
     /// The connected artifacts, port by port.
@@ -134,7 +133,8 @@ impl Job<'_> {
         for wire in &self.node().inputs {
             let producer = self.graph.node(wire.from);
             let output = self.manifests.get(&wire.from).and_then(|manifest| manifest.outputs.get(wire.output.name));
-            let output = output.ok_or_else(|| StageError::failed("a producer's output vanished while the run went on"))?;
+            let output =
+                output.ok_or_else(|| StageError::failed("a producer's output vanished while the run went on"))?;
             let files = output.files.iter().map(|(name, file)| {
                 let path = self.world.store.blob_path(&file.digest);
                 (name.clone(), FileRef { path, digest: file.digest.to_string(), size: file.size })
@@ -161,12 +161,12 @@ impl Job<'_> {
         &self,
         keyed: &Keyed,
         work: Work<'_>,
-        written: Vec<Written>,
+        written: &[Written],
         notes: Vec<Note>,
         seconds: f64,
     ) -> Result<Box<Manifest>> {
         let node = self.node();
-        let outputs = sort_outputs(node.kind.outputs, &written)?;
+        let outputs = sort_outputs(node.kind.outputs, written)?;
         let mut record = RunRecord {
             pipeline: Some(self.graph.pipeline.clone()),
             stage: node.name(),

@@ -22,9 +22,11 @@ pub(super) fn decode(
     cell: &Cell,
 ) -> Result<Decoded, Problem> {
     let resolved = spec.resolve(&pipeline.params, cell)?;
-    let work = (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
+    let work =
+        (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
     if resolved.seed.is_some() && !work.is_seeded() {
-        let problem = Problem::new(spec.source(), spec.kind.span, format!("stage `{}` draws nothing at random", spec.name.value));
+        let problem =
+            Problem::new(spec.source(), spec.kind.span, format!("stage `{}` draws nothing at random", spec.name.value));
         return Err(problem.label("its `seed` would have no effect").help("remove `seed` from the stage"));
     }
     let mut params = work.params();
@@ -48,7 +50,8 @@ fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, 
         let path = [parent(&error.path, unknown), vec![unknown.to_owned()]].concat();
         let known = all_quoted_after(message, "expected ");
         let text = format!("stage `{stage}` has no parameter `{}`", path.join("."));
-        let problem = Problem::new(spec.source(), spec.key_span_of(&path), text).label(format!("not a parameter of `{}`", kind.name));
+        let problem = Problem::new(spec.source(), spec.key_span_of(&path), text)
+            .label(format!("not a parameter of `{}`", kind.name));
         return match suggest(unknown, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None if known.is_empty() => problem.help("there are no parameters here: remove it"),
@@ -60,7 +63,10 @@ fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, 
         let path = [error.path.clone(), vec![missing.to_owned()]].concat().join(".");
         return Problem::new(spec.source(), span, format!("stage `{stage}` needs the parameter `{path}`"))
             .label(format!("`{missing}` is missing"))
-            .help(format!("add `{missing}: …`; the README and `ncf-pipe schema` list the parameters of `{}`", kind.name));
+            .help(format!(
+                "add `{missing}: …`; the README and `ncf-pipe schema` list the parameters of `{}`",
+                kind.name
+            ));
     }
     let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", error.path.join(".")) };
     let mut problem = spec.problem(&pipeline.params, cell, &error.path, format!("stage `{stage}`: {place}{message}"));

@@ -12,8 +12,8 @@ use std::time::Instant;
 use crate::cache::{Manifest, Trust};
 use crate::stage::{Cancel, Class, Device, StageError};
 
-use crate::pipeline::make::{Job, Made, make};
 use crate::pipeline::graph::{Graph, NodeId};
+use crate::pipeline::make::{Job, Made, make};
 use crate::pipeline::observe::Observer;
 use crate::pipeline::plan::{Selected, Selection};
 use crate::pipeline::report::{RunReport, StageReport, Status};
@@ -80,12 +80,7 @@ struct Runner<'a> {
 ///
 /// # Errors
 /// When the selection names a stage that does not exist. What fails while running is in the report.
-pub fn run(
-    graph: &Graph,
-    world: &World,
-    options: &Options,
-    observer: &dyn Observer,
-) -> Result<RunReport, String> {
+pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Observer) -> Result<RunReport, String> {
     let start = Instant::now();
     let selected = options.selection.resolve(graph)?;
     let places: BTreeMap<NodeId, usize> = graph
@@ -95,16 +90,8 @@ pub fn run(
         .filter(|(_, id)| selected.wanted.contains(id))
         .map(|(place, id)| (*id, place))
         .collect();
-    let runner = Runner {
-        graph,
-        world,
-        options,
-        observer,
-        selected,
-        places,
-        table: Mutex::default(),
-        changed: Condvar::new(),
-    };
+    let runner =
+        Runner { graph, world, options, observer, selected, places, table: Mutex::default(), changed: Condvar::new() };
     runner.prepare();
     let workers = options.jobs.clamp(1, runner.places.len().max(1));
     std::thread::scope(|scope| {
@@ -225,11 +212,11 @@ impl Runner<'_> {
                 Some(Arc::new(*manifest))
             }
             Err(error) => {
-                if let Some(damaged) = &error.damaged {
-                    if self.remake(table, id, producers, &damaged.path) {
-                        self.observer.warning(&format!("{error}: `{}` runs again", damaged.producer));
-                        return;
-                    }
+                if let Some(damaged) = &error.damaged
+                    && self.remake(table, id, producers, &damaged.path)
+                {
+                    self.observer.warning(&format!("{error}: `{}` runs again", damaged.producer));
+                    return;
                 }
                 if error.class == Class::Cancelled {
                     table.stopped = true;
@@ -313,7 +300,8 @@ impl Runner<'_> {
         for &id in self.graph.order().iter().filter(|id| self.places.contains_key(id)) {
             let settled = table.slots.get_mut(&id).and_then(|slot| slot.report.take());
             let report = settled.unwrap_or_else(|| {
-                let cause = self.graph.producers(id).filter(|from| broken.contains(from)).min_by_key(|from| self.places[from]);
+                let cause =
+                    self.graph.producers(id).filter(|from| broken.contains(from)).min_by_key(|from| self.places[from]);
                 let why = match cause {
                     Some(from) => format!("needs `{}`", self.graph.node(from).name()),
                     None if self.options.cancel.is_cancelled() => "the run was stopped".to_owned(),

@@ -123,8 +123,7 @@ impl SourceReader {
     /// When the file changed while the run went on.
     pub fn finish(mut self) -> Result<()> {
         let path = self.expected.path.display().to_string();
-        io::copy(&mut self, &mut io::sink())
-            .map_err(|error| StageError::io(format!("cannot read `{path}`"), error))?;
+        io::copy(&mut self, &mut io::sink()).map_err(|error| StageError::io(format!("cannot read `{path}`"), error))?;
         if self.hasher.finalize().to_hex().as_str() != self.expected.digest {
             return Err(StageError::data(format!("input `{path}` changed while the run was reading it"))
                 .help("run again once nothing writes to the file any more"));

@@ -128,8 +128,10 @@ impl Stage for SplitStage {
         let rules = self.rules(context.seed())?;
         let parts = split(&dataset.frames, &rules)?;
         let (n_users, n_items) = (dataset.frames.users.height(), dataset.frames.items.height());
-        let meta =
-            FrameMeta { seed: self.is_seeded().then_some(rules.seed), ..FrameMeta::of(Self::KIND).sized(n_users, n_items) };
+        let meta = FrameMeta {
+            seed: self.is_seeded().then_some(rules.seed),
+            ..FrameMeta::of(Self::KIND).sized(n_users, n_items)
+        };
         let frames = SplitFrames { train: &parts.train, valid: &parts.valid, test: &parts.test };
         Split::write_parts(frames, &meta, context)?;
         dataset.copy_ids(context)?;

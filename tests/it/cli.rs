@@ -126,13 +126,20 @@ fn the_report_has_the_promised_fields() {
 fn results_do_not_depend_on_jobs_or_threads() {
     let digests = |jobs: &str, threads: &str| {
         let project = quick();
-        let output = project.command(&["run", "q.yaml", "-j", jobs]).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        let output =
+            project.command(&["run", "q.yaml", "-j", jobs]).env("RAYON_NUM_THREADS", threads).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut all = Vec::new();
         for stage in ALL {
-            let mut files: Vec<_> = fs::read_dir(project.path("outputs/quickstart").join(stage)).unwrap().map(|e| e.unwrap().path()).collect();
+            let mut files: Vec<_> = fs::read_dir(project.path("outputs/quickstart").join(stage))
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect();
             files.sort();
-            for file in files.iter().filter(|file| file.file_name().unwrap() != "manifest.json" && !file.file_name().unwrap().to_str().unwrap().starts_with('.')) {
+            for file in files.iter().filter(|file| {
+                file.file_name().unwrap() != "manifest.json"
+                    && !file.file_name().unwrap().to_str().unwrap().starts_with('.')
+            }) {
                 all.push((file.file_name().unwrap().to_owned(), blake3::hash(&fs::read(file).unwrap())));
             }
         }
@@ -156,7 +163,10 @@ fn exit_codes_tell_whose_fault_it_was() {
     project.write("bad.yaml", "name: bad\nstages:\n  a: {kind: read, path: missing.tsv}\n");
     project.ncf(&["run", "bad.yaml"]).ends(2);
     // 1: a stage failed: with this learning rate the loss is not a number.
-    let text = quickstart().replace("    epochs: ${epochs}\n", "    epochs: ${epochs}\n    optimizer: {kind: adam, learning_rate: 1.0e30}\n");
+    let text = quickstart().replace(
+        "    epochs: ${epochs}\n",
+        "    epochs: ${epochs}\n    optimizer: {kind: adam, learning_rate: 1.0e30}\n",
+    );
     project.write("diverges.yaml", text);
     let ran = project.ncf(&["run", "diverges.yaml"]).ends(1);
     assert!(ran.err.contains("learning_rate"), "{}", ran.err);

@@ -183,7 +183,7 @@ impl Toy {
 
     fn world(&self) -> World {
         World {
-            store: Store::open(&self.dir.path().join("store")).unwrap(),
+            store: Store::open(self.dir.path().join("store")).unwrap(),
             outputs: self.dir.path().join("outputs"),
             workdir: self.dir.path().to_owned(),
             trust: Trust::Stat,
@@ -434,7 +434,7 @@ proptest! {
             from.push("s0".to_owned());
             from.sort();
             from.dedup();
-            yaml.push_str(&format!("  s{}: {{kind: sum, inputs: {{of: [{}]}}, tag: dag}}\n", i + 1, from.join(", ")));
+            yaml += &format!("  s{}: {{kind: sum, inputs: {{of: [{}]}}, tag: dag}}\n", i + 1, from.join(", "));
         }
         let keys = |jobs: usize| {
             let mut toy = Toy::new();

@@ -179,8 +179,12 @@ fn an_edited_manifest_is_never_a_hit() {
     let key = project.run("p.yaml", &[]).ends(0).json()["stages"][0]["key"].as_str().unwrap().to_owned();
     let path = project.path(&format!(".ncf-pipe/manifests/{}/{key}.json", &key[..2]));
     let good = fs::read_to_string(&path).unwrap();
-    let edits: [(&str, &str); 4] =
-        [("\"schema\": 1", "\"schema\": 999"), ("interactions.parquet", "../../../x"), ("\"rows\": 2", "\"rows\": 3"), ("{", "")];
+    let edits: [(&str, &str); 4] = [
+        ("\"schema\": 1", "\"schema\": 999"),
+        ("interactions.parquet", "../../../x"),
+        ("\"rows\": 2", "\"rows\": 3"),
+        ("{", ""),
+    ];
     for (from, to) in edits {
         assert!(good.contains(from), "{from} is not in {good}");
         fs::remove_file(&path).unwrap();
@@ -219,12 +223,9 @@ fn splits_that_cannot_be_made_say_why() {
 #[test]
 fn a_user_who_has_seen_everything_gets_a_shorter_pool_and_nobody_hangs() {
     let project = Project::new();
-    let mut rows = String::new();
-    for item in 1..=5 {
-        rows.push_str(&format!("1\t{item}\t5\t{item}\n"));
-    }
-    rows.push_str("2\t1\t5\t1\n2\t2\t5\t2\n2\t3\t5\t3\n");
-    project.write("r.tsv", rows);
+    let mut rows: Vec<String> = (1..=5).map(|item| format!("1\t{item}\t5\t{item}\n")).collect();
+    rows.push("2\t1\t5\t1\n2\t2\t5\t2\n2\t3\t5\t3\n".to_owned());
+    project.write("r.tsv", rows.concat());
     project.write("p.yaml", pipeline("path: r.tsv").replace("negatives: 2", "negatives: 99"));
     let json = project.run("p.yaml", &[]).ends(0).json();
     let warnings = json["stages"][4]["warnings"].to_string();

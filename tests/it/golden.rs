@@ -55,7 +55,10 @@ fn every_kind_writes_the_bytes_that_it_has_always_written() {
         let exact = !matches!(kind, "train" | "evaluate" | "compare");
         let digests: BTreeMap<&String, &Value> =
             manifest["outputs"].as_object().unwrap().iter().map(|(name, output)| (name, &output["digest"])).collect();
-        seen.insert(kind.to_owned(), json!({"version": version, "outputs": if exact { json!(digests) } else { json!({}) }}));
+        seen.insert(
+            kind.to_owned(),
+            json!({"version": version, "outputs": if exact { json!(digests) } else { json!({}) }}),
+        );
     }
     let all: Vec<&str> = STAGES.kinds().iter().map(|kind| kind.name).collect();
     assert!(all.iter().all(|kind| seen.contains_key(*kind)), "add the new kind to the golden pipeline: {all:?}");

@@ -1,5 +1,9 @@
 //! Integration tests: the engine with toy stages, the real program as a user runs it, and the rules of the house.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "says when data is missing")]
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
 mod architecture;
 mod cli;
 mod engine;

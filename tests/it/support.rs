@@ -88,9 +88,8 @@ impl Ran {
     /// The last line of standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(self.out.lines().last().unwrap_or_default()).unwrap_or_else(|error| {
-            panic!("{error} in standard output:\n{}\nstandard error:\n{}", self.out, self.err)
-        })
+        serde_json::from_str(self.out.lines().last().unwrap_or_default())
+            .unwrap_or_else(|error| panic!("{error} in standard output:\n{}\nstandard error:\n{}", self.out, self.err))
     }
 
     /// `stage: status` for each stage of a run's report.

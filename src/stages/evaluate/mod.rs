@@ -48,7 +48,7 @@ pub struct Evaluate {
 /// A held-out part of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub(super) enum Part {
     /// The test part.
     Test,
     /// The validation part.
@@ -58,7 +58,7 @@ pub enum Part {
 /// Items of a user that are no candidates in full ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Mask {
+pub(super) enum Mask {
     /// No items.
     None,
     /// The training items.
