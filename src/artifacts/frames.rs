@@ -1,11 +1,12 @@
 //! Frames in and out of artifacts, with errors that name the file.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use polars::prelude::DataFrame;
 
 use crate::data::error::Kind;
-use crate::data::frame::{FrameMeta, ParquetFile, write_parquet};
+use crate::data::frame::{FrameMeta, ParquetFile, no_column, write_parquet};
 use crate::data::{self};
 use crate::stage::{ArtifactDir, Cancel, Context, OutFile, Result, StageError};
 
@@ -22,6 +23,10 @@ pub(super) fn open(dir: &ArtifactDir, name: &str) -> Result<ParquetFile> {
 /// # Errors
 /// When the file is missing, damaged or not Parquet, or a column is missing.
 pub(super) fn read(dir: &ArtifactDir, name: &str, columns: Option<&[&str]>) -> Result<(DataFrame, FrameMeta)> {
+    if let Some(held) = dir.held::<Held>(name) {
+        let frame = held.select(columns).map_err(|error| named(dir, name, error))?;
+        return Ok((frame, held.meta.clone()));
+    }
     let file = open(dir, name)?;
     let frame = file.read(columns).map_err(|error| named(dir, name, error))?;
     Ok((frame, file.into_meta()))
@@ -36,9 +41,40 @@ pub(super) fn save(context: &Context<'_>, name: &str, frame: &DataFrame, meta: &
     let written = write_parquet(frame, Stoppable { file: &mut file, cancel: context.cancel() }, meta);
     context.cancel().check()?;
     match written {
-        Ok(()) => file.finish(),
+        Ok(()) => {
+            let digest = file.seal()?;
+            let held = Held::new(frame, meta);
+            context.memory().keep(&digest, held.frame.estimated_size() as u64, Arc::new(held));
+            Ok(())
+        }
         Err(error) if error.kind == Kind::Io => Err(file.error(&error)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A frame that was written in this run, as reading the file back would give it.
+struct Held {
+    frame: DataFrame,
+    meta: FrameMeta,
+}
+
+impl Held {
+    fn new(frame: &DataFrame, meta: &FrameMeta) -> Self {
+        // Readers count on columns in one piece; those that are already so are shared, not copied.
+        let mut frame = frame.clone();
+        frame.rechunk_mut_par();
+        Self { frame, meta: meta.clone() }
+    }
+
+    fn select(&self, columns: Option<&[&str]>) -> data::Result<DataFrame> {
+        let names = self.frame.get_column_names();
+        match columns {
+            None => Ok(self.frame.clone()),
+            Some(wanted) => match wanted.iter().find(|column| !names.iter().any(|name| name.as_str() == **column)) {
+                Some(missing) => Err(no_column(missing, names.iter().map(|name| name.as_str()))),
+                None => self.frame.select(wanted.iter().copied()).map_err(data::Error::data),
+            },
+        }
     }
 }
 

@@ -146,7 +146,7 @@ mod tests {
         let history = History { train_loss: vec![0.5, 0.25], valid_loss: vec![None, Some(0.75)] };
         gmf().write(history, "train", &context).unwrap();
         let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-        ArtifactDir { producer: "train".to_owned(), files: context.into_results().0.into_iter().map(file).collect() }
+        ArtifactDir::new("train".to_owned(), context.into_results().0.into_iter().map(file).collect())
     }
 
     #[test]

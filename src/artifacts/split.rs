@@ -3,7 +3,7 @@
 use polars::prelude::DataFrame;
 
 use crate::artifacts::dataset::{ITEMS, USERS};
-use crate::artifacts::frames::{named, open, read, save};
+use crate::artifacts::frames::{named, read, save};
 use crate::data::csr::Csr;
 use crate::data::frame::{FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER, dense_ids};
 use crate::data::remap::check_count;
@@ -74,8 +74,8 @@ impl Artifact for Split {
     /// Reads users and items of the three parts; other columns and the raw ids stay unread.
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let part = |name: &str| {
-            let file = open(dir, name)?;
-            pairs(&file).map_err(|error| named(dir, name, error))
+            let (frame, meta) = read(dir, name, Some(&[USER, ITEM]))?;
+            pairs(&frame, &meta).map_err(|error| named(dir, name, error))
         };
         let train = part(TRAIN)?;
         let (n_users, n_items) = (train.n_users, train.n_items);
@@ -90,7 +90,7 @@ impl Artifact for Split {
     }
 }
 
-fn pairs(file: &data::frame::ParquetFile) -> data::Result<Pairs> {
+fn pairs(frame: &DataFrame, meta: &FrameMeta) -> data::Result<Pairs> {
     let size = |what: &str, n: Option<u64>| {
         let n = n.ok_or_else(|| {
             data::Error::data(format!("its footer has no number of {what}")).help("make the split again")
@@ -100,12 +100,11 @@ fn pairs(file: &data::frame::ParquetFile) -> data::Result<Pairs> {
         check_count(n, what)?;
         Ok(n)
     };
-    let n_users = size("users", file.meta().n_users)?;
-    let n_items = size("items", file.meta().n_items)?;
-    let frame = file.read(Some(&[USER, ITEM]))?;
+    let n_users = size("users", meta.n_users)?;
+    let n_items = size("items", meta.n_items)?;
     Ok(Pairs {
-        users: dense_ids(&frame, USER, n_users)?,
-        items: dense_ids(&frame, ITEM, n_items)?,
+        users: dense_ids(frame, USER, n_users)?,
+        items: dense_ids(frame, ITEM, n_items)?,
         n_users: n_users as u32,
         n_items: n_items as u32,
     })

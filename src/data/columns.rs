@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use rayon::prelude::*;
+
 use crate::data::ids::StrIds;
 
 mod sort;
@@ -96,14 +98,18 @@ impl Columns {
 
 /// Counts the different integers, by a bit for each possible one where that is affordable.
 fn distinct(ids: &[i64]) -> usize {
-    let (Some(&min), Some(&max)) = (ids.iter().min(), ids.iter().max()) else { return 0 };
+    let (Some(&min), Some(&max)) = (ids.par_iter().min(), ids.par_iter().max()) else { return 0 };
     let span = max.abs_diff(min);
     if span < (ids.len() as u64).saturating_mul(8).max(1 << 16) {
-        let mut seen = vec![0_u64; (span / 64) as usize + 1];
-        for &id in ids {
+        let none = || vec![0_u64; (span / 64) as usize + 1];
+        let mark = |mut seen: Vec<u64>, id: &i64| {
             let offset = id.abs_diff(min);
             seen[(offset / 64) as usize] |= 1 << (offset % 64);
-        }
+            seen
+        };
+        let both = |a: Vec<u64>, b: Vec<u64>| a.into_iter().zip(b).map(|(a, b)| a | b).collect();
+        let part = ids.len().div_ceil(rayon::current_num_threads());
+        let seen = ids.par_iter().with_min_len(part).fold(none, mark).reduce(none, both);
         return seen.iter().map(|word| word.count_ones() as usize).sum();
     }
     let mut sorted = ids.to_vec();

@@ -22,7 +22,7 @@ use crate::data::{Error, Result};
 pub use meta::FrameMeta;
 pub use read::{ParquetFile, read_parquet};
 pub(in crate::data) use view::first_row;
-pub use view::{RawIds, bools, dense_ids, has, raw_ids, slice};
+pub use view::{RawIds, bools, dense_ids, has, no_column, raw_ids, slice};
 pub(in crate::data) use write::{BUFFER, properties};
 pub use write::{ROW_GROUP, write_parquet};
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::cache::{Digest, FileEntry, Lock, Manifest, OutputEntry, RunRecord, SourceDigest, StoreError, Work};
 use crate::stage::{
-    ArtifactDir, Class, Context, ContextParts, FileRef, Input, Note, Output, Result, SourceFile, StageError, Written,
+    ArtifactDir, Class, Context, ContextParts, FileRef, Input, Memory, Note, Output, Result, SourceFile, StageError,
+    Written,
 };
 
 use crate::pipeline::decide::{Decision, Keyed, decide, key};
@@ -25,6 +26,7 @@ pub(super) struct Job<'a> {
     /// The manifest of each producer.
     pub(super) manifests: BTreeMap<NodeId, &'a Manifest>,
     pub(super) forced: bool,
+    pub(super) memory: &'a Memory,
 }
 
 /// What became of it.
@@ -119,7 +121,8 @@ impl Job<'_> {
             scratch: work.scratch().to_owned(),
             progress: progress.as_ref(),
             cancel: self.options.cancel.clone(),
-        });
+        })
+        .with_memory(self.memory.clone());
         let begun = std::time::Instant::now();
         node.work.run(&context)?;
         let (written, notes) = context.into_results();
@@ -139,7 +142,7 @@ impl Job<'_> {
                 let path = self.world.store.blob_path(&file.digest);
                 (name.clone(), FileRef { path, digest: file.digest.to_string(), size: file.size })
             });
-            let dir = ArtifactDir { producer: producer.name(), files: files.collect() };
+            let dir = ArtifactDir::new(producer.name(), files.collect()).with_memory(self.memory.clone());
             let input = Input { stage: producer.name(), cell: producer.cell.clone(), dir };
             inputs.entry(wire.port.name.to_owned()).or_default().push(input);
         }

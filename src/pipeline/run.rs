@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::cache::{Manifest, Trust};
-use crate::stage::{Cancel, Class, Device, StageError};
+use crate::stage::{Cancel, Class, Device, Memory, StageError};
 
 use crate::pipeline::graph::{Graph, NodeId};
 use crate::pipeline::make::{Job, Made, make};
@@ -64,6 +64,12 @@ struct Table {
 /// The manifests of a node's producers as it found them, with their generation.
 type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 
+/// What decoded outputs may take while the stages that read them are still to come: an eighth of the machine.
+fn memory_bytes() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram.saturating_mul(u64::from(system.mem_unit)) / 8
+}
+
 struct Runner<'a> {
     graph: &'a Graph,
     world: &'a World,
@@ -73,6 +79,7 @@ struct Runner<'a> {
     /// The position of each wanted node in the graph's order: what is ready first in file order starts first.
     places: BTreeMap<NodeId, usize>,
     table: Mutex<Table>,
+    memory: Memory,
     changed: Condvar,
 }
 
@@ -90,8 +97,17 @@ pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Obser
         .filter(|(_, id)| selected.wanted.contains(id))
         .map(|(place, id)| (*id, place))
         .collect();
-    let runner =
-        Runner { graph, world, options, observer, selected, places, table: Mutex::default(), changed: Condvar::new() };
+    let runner = Runner {
+        graph,
+        world,
+        options,
+        observer,
+        selected,
+        places,
+        table: Mutex::default(),
+        memory: Memory::of(memory_bytes()),
+        changed: Condvar::new(),
+    };
     runner.prepare();
     let workers = options.jobs.clamp(1, runner.places.len().max(1));
     std::thread::scope(|scope| {
@@ -186,6 +202,7 @@ impl Runner<'_> {
             observer: self.observer,
             manifests,
             forced: self.selected.forced.contains(&id),
+            memory: &self.memory,
         };
         catch_unwind(AssertUnwindSafe(|| make(&job))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -238,6 +255,18 @@ impl Runner<'_> {
         self.observer.finished(&report, done, self.places.len());
         for consumer in self.graph.consumers(id) {
             self.offer(table, consumer);
+        }
+        self.let_go(table, id);
+    }
+
+    /// Frees what the node and its producers hold in memory, where nobody is left to take it.
+    fn let_go(&self, table: &Table, id: NodeId) {
+        let settled = |id: NodeId| table.slots.get(&id).is_none_or(|slot| slot.report.is_some());
+        for owner in self.graph.producers(id).chain([id]).filter(|owner| self.graph.consumers(*owner).all(settled)) {
+            let manifest = table.slots.get(&owner).and_then(|slot| slot.manifest.as_ref());
+            for file in manifest.map(|manifest| manifest.files()).unwrap_or_default().values() {
+                self.memory.forget(&file.digest.to_string());
+            }
         }
     }
 

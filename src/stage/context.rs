@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
-use crate::stage::{Artifact, ArtifactDir, OutFile, Result, SourceFile, StageError, Written};
+use crate::stage::{Artifact, ArtifactDir, Memory, OutFile, Result, SourceFile, StageError, Written};
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,7 +70,7 @@ impl Cancel {
 }
 
 /// One connected input: an artifact, and the matrix coordinates of the stage that made it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Input {
     /// The name of the producing stage, with its cell.
     pub stage: String,
@@ -117,13 +117,26 @@ pub struct Context<'a> {
     done: Sender<Written>,
     written: Mutex<Receiver<Written>>,
     notes: Mutex<Vec<Note>>,
+    memory: Memory,
 }
 
 impl<'a> Context<'a> {
     /// Wraps what the engine gives.
     pub fn new(parts: ContextParts<'a>) -> Self {
         let (done, written) = std::sync::mpsc::channel();
-        Self { parts, done, written: Mutex::new(written), notes: Mutex::default() }
+        Self { parts, done, written: Mutex::new(written), notes: Mutex::default(), memory: Memory::none() }
+    }
+
+    /// Keeps what the stage has decoded in this memory.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What the next stages of this run may take instead of reading a file back.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The stage's seed.

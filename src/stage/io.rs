@@ -1,12 +1,14 @@
 //! Files in and out of a stage. Whatever is read is hashed as it is read; whatever is written is hashed as it is
 //! written, so that no byte travels unchecked and no file is read twice.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::stage::{DamagedFile, Result, StageError};
+use crate::stage::{DamagedFile, Memory, Result, StageError};
 
 /// A stored file and the digest that its bytes must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +22,33 @@ pub struct FileRef {
 }
 
 /// One output of a finished stage, in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ArtifactDir {
     /// The stage that wrote it, for messages.
     pub producer: String,
     /// Its files by name.
     pub files: BTreeMap<String, FileRef>,
+    memory: Memory,
 }
 
 impl ArtifactDir {
+    /// The output of the stage `producer` that is made of these files.
+    pub fn new(producer: impl Into<String>, files: BTreeMap<String, FileRef>) -> Self {
+        Self { producer: producer.into(), files, memory: Memory::none() }
+    }
+
+    /// Looks into this memory before a file is read.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What the stage that wrote the file kept of it in memory, in this run.
+    pub fn held<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        self.memory.get(&self.files.get(name)?.digest)
+    }
+
     /// Whether the file is part of the artifact.
     pub fn has(&self, name: &str) -> bool {
         self.files.contains_key(name)
@@ -183,12 +203,20 @@ impl OutFile {
     ///
     /// # Errors
     /// When the file cannot be brought to the disk.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.seal().map(drop)
+    }
+
+    /// As [`OutFile::finish`], and returns the digest of the bytes in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`OutFile::finish`].
+    pub fn seal(mut self) -> Result<String> {
         self.file.flush().and_then(|()| self.file.sync_all()).map_err(|error| self.error(&error))?;
         let digest = self.hasher.finalize().to_hex().to_string();
         // The receiver lives as long as the context that made this file; nobody waits if it is gone.
-        let _ = self.done.send(Written { name: self.name, digest, size: self.size });
-        Ok(())
+        let _ = self.done.send(Written { name: self.name, digest: digest.clone(), size: self.size });
+        Ok(digest)
     }
 }
 

@@ -8,10 +8,12 @@ mod artifact;
 mod context;
 mod error;
 mod io;
+mod memory;
 mod registry;
 
 pub use artifact::{Arity, Artifact, FileSpec, Output, Port};
 pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Progress, Silent};
 pub use error::{Class, DamagedFile, ParamError, Result, StageError};
 pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
+pub use memory::Memory;
 pub use registry::{DynStage, Registry, Source, Stage, StageKind};

@@ -79,7 +79,7 @@ mod tests {
         Input {
             stage: stage.to_owned(),
             cell: [("factors".to_owned(), factors.into())].into(),
-            dir: ArtifactDir { producer: stage.to_owned(), files: BTreeMap::new() },
+            dir: ArtifactDir::new(stage.to_owned(), BTreeMap::new()),
         }
     }
 

@@ -293,7 +293,7 @@ mod tests {
             let path = out.path().join(&file.name);
             (file.name, FileRef { path, digest: file.digest, size: file.size })
         });
-        let dir = ArtifactDir { producer: "pool".to_owned(), files: files.collect() };
+        let dir = ArtifactDir::new("pool".to_owned(), files.collect());
         Ok((out, dir, notes))
     }
 

@@ -225,7 +225,7 @@ mod tests {
             let reference = FileRef { path: out.path().join(&file.name), digest: file.digest.clone(), size: file.size };
             (file.name.clone(), reference)
         };
-        let dir = ArtifactDir { producer: "split".to_owned(), files: written.iter().map(file).collect() };
+        let dir = ArtifactDir::new("split".to_owned(), written.iter().map(file).collect());
         let bytes = dir.files.keys().map(|name| (name.clone(), dir.read(name).unwrap())).collect();
         let pool = dir.has(EVAL).then(|| Pool::load(&dir).unwrap());
         (Split::load(&dir).unwrap(), pool, notes, bytes)

@@ -145,10 +145,7 @@ mod tests {
         work(&context)?;
         let (written, notes) = context.into_results();
         let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-        Ok(Finished {
-            dir: ArtifactDir { producer: name.to_owned(), files: written.into_iter().map(file).collect() },
-            notes,
-        })
+        Ok(Finished { dir: ArtifactDir::new(name.to_owned(), written.into_iter().map(file).collect()), notes })
     }
 
     /// A split of 20 users and 15 items, each user with six items for training and one each to hold out.
@@ -191,7 +188,7 @@ mod tests {
             let digest = blake3::hash(&bytes).to_hex().to_string();
             (path.file_name().unwrap().to_str().unwrap().to_owned(), FileRef { path, digest, size: bytes.len() as u64 })
         };
-        ArtifactDir { producer: "split".to_owned(), files: std::fs::read_dir(dir).unwrap().map(file).collect() }
+        ArtifactDir::new("split".to_owned(), std::fs::read_dir(dir).unwrap().map(file).collect())
     }
 
     fn digests(finished: &Finished) -> BTreeMap<String, String> {

@@ -25,7 +25,8 @@ fn wrong_type(frame: &DataFrame, name: &str, expected: &DataType) -> Error {
     }
 }
 
-pub(super) fn no_column<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Error {
+/// The error for a column that is not among these.
+pub fn no_column<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Error {
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     let error = Error::data(format!("there is no column `{name}`"));
     if names.is_empty() { error } else { error.help(format!("the columns are {}", names.join(", "))) }

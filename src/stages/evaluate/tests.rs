@@ -43,7 +43,7 @@ fn input(root: &Path, name: &str, write: impl FnOnce(&Context<'_>)) -> (String, 
     write(&context);
     let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
     let files = context.into_results().0.into_iter().map(file).collect();
-    let dir = ArtifactDir { producer: name.to_owned(), files };
+    let dir = ArtifactDir::new(name.to_owned(), files);
     (name.to_owned(), vec![Input { stage: name.to_owned(), cell: BTreeMap::new(), dir }])
 }
 
@@ -106,7 +106,7 @@ fn run(params: Value, inputs: impl IntoIterator<Item = (String, Vec<Input>)>) ->
     let (written, notes) = context.into_results();
     let digests = written.iter().map(|file| file.digest.clone()).collect();
     let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.path().join(name), digest, size });
-    let dir = ArtifactDir { producer: "evaluate".to_owned(), files: written.into_iter().map(file).collect() };
+    let dir = ArtifactDir::new("evaluate".to_owned(), written.into_iter().map(file).collect());
     let per_user = frame::read_parquet(dir.read("per_user.parquet")?, None)?.0;
     let warning = |note| match note {
         Note::Warning(text) => Some(text),

@@ -133,7 +133,7 @@ fn run(text: &str, params: serde_json::Value, digest: Option<&str>) -> (Result<I
         let reference = FileRef { path: out.join(&file.name), digest: file.digest.clone(), size: file.size };
         (file.name.clone(), reference)
     };
-    let artifact = ArtifactDir { producer: "ratings".to_owned(), files: written.iter().map(file).collect() };
+    let artifact = ArtifactDir::new("ratings".to_owned(), written.iter().map(file).collect());
     (result.and_then(|()| Interactions::load(&artifact)), notes)
 }
 

@@ -37,7 +37,7 @@ fn run(
     work(&context)?;
     let (written, notes) = context.into_results();
     let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-    Ok((ArtifactDir { producer: name.to_owned(), files: written.into_iter().map(file).collect() }, notes))
+    Ok((ArtifactDir::new(name.to_owned(), written.into_iter().map(file).collect()), notes))
 }
 
 fn stage<S: Stage>(params: Value) -> Result<Box<dyn DynStage>, ParamError> {
