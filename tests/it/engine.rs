@@ -415,7 +415,7 @@ fn mistakes_in_the_wiring_are_refused_with_place_and_remedy() {
     4:32: there is no stage `c` (inputs name a stage of this file, or one of its outputs as `stage.output`)
     4:19: input `of` of stage `b` is not connected (add `inputs: {of: …}`; `number` comes from `a`)
     4:28: `half` has no input `off` (did you mean `of`?)
-    3:13: a stage of kind `emit` draws nothing at random (remove `seed` from the stage)
+    3:13: stage `a` draws nothing at random (remove `seed` from the stage)
     4:32: the stages form a cycle: b → c → a → b (a stage cannot wait for itself: remove one of the connections)
     3:32: the stages form a cycle: a → a (a stage cannot wait for itself: remove one of the connections)
     5:45: axis `v` is already swept above stage `c` (use its value as `${…}` here, or give this axis another name)
