@@ -428,14 +428,15 @@ proptest! {
     /// Any DAG gives the same outputs whatever the number of workers, and a second run finds all of it.
     #[test]
     fn parallel_runs_equal_serial_runs(edges in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 2..12)) {
-        let mut yaml = String::from("name: toy\nseed: 1\nstages:\n  s0: {kind: emit, tag: dag, value: 7}\n");
+        let mut lines = vec!["name: toy\nseed: 1\nstages:\n  s0: {kind: emit, tag: dag, value: 7}".to_owned()];
         for (i, inputs) in edges.iter().enumerate() {
             let mut from: Vec<String> = inputs.iter().map(|index| format!("s{}", index.index(i + 1))).collect();
             from.push("s0".to_owned());
             from.sort();
             from.dedup();
-            yaml += &format!("  s{}: {{kind: sum, inputs: {{of: [{}]}}, tag: dag}}\n", i + 1, from.join(", "));
+            lines.push(format!("  s{}: {{kind: sum, inputs: {{of: [{}]}}, tag: dag}}", i + 1, from.join(", ")));
         }
+        let yaml = lines.join("\n");
         let keys = |jobs: usize| {
             let mut toy = Toy::new();
             toy.options.jobs = jobs;
