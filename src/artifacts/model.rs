@@ -111,24 +111,13 @@ impl Artifact for Model {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
-    use crate::stage::{Cancel, ContextParts, FileRef, Silent, Written};
+    use crate::stage::{ContextParts, FileRef, Written};
 
     fn context(out: &Path) -> Context<'static> {
-        Context::new(ContextParts {
-            seed: 0,
-            device: Device::Cpu,
-            cell: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            out: out.to_owned(),
-            scratch: out.to_owned(),
-            progress: &Silent,
-            cancel: Cancel::default(),
-        })
+        Context::new(ContextParts::in_dir(out))
     }
 
     fn gmf() -> Model {
@@ -145,8 +134,7 @@ mod tests {
         let context = context(out);
         let history = History { train_loss: vec![0.5, 0.25], valid_loss: vec![None, Some(0.75)] };
         gmf().write(history, "train", &context).unwrap();
-        let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-        ArtifactDir::new("train".to_owned(), context.into_results().0.into_iter().map(file).collect())
+        ArtifactDir::written("train", out, context.into_results().0)
     }
 
     #[test]

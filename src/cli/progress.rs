@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressState, ProgressStyle};
 use tracing::Span;
 use tracing_indicatif::span_ext::IndicatifSpanExt;
 
@@ -86,12 +86,12 @@ impl Progress for Bar {
         match total {
             Some(total) => {
                 self.span.pb_set_style(&style(&format!(
-                    "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+                    "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{rate}}, {{eta}} left"
                 )));
                 self.span.pb_set_length(total);
             }
             None => {
-                self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{per_sec}}")));
+                self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
             }
         }
         self.span.pb_set_position(0);
@@ -108,7 +108,11 @@ impl Progress for Bar {
 
 fn style(template: &str) -> ProgressStyle {
     // The templates above are constants; a mistake in one shows as a plain bar, never as a crash.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A bar that cannot be drawn is no reason to stop.
+        let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+    })
 }
 
 /// A line now and then, for logs.

@@ -111,6 +111,24 @@ pub struct ContextParts<'a> {
     pub cancel: Cancel,
 }
 
+impl ContextParts<'_> {
+    /// The least that a stage can be given, for running one without the engine, as a test does: no inputs, no sources,
+    /// seed 0, the processor, and this directory to write into.
+    pub fn in_dir(out: &Path) -> Self {
+        Self {
+            seed: 0,
+            device: Device::Cpu,
+            cell: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            out: out.to_owned(),
+            scratch: out.to_owned(),
+            progress: &Silent,
+            cancel: Cancel::default(),
+        }
+    }
+}
+
 /// What a running stage is given: seed, inputs, sources, and a place to write.
 pub struct Context<'a> {
     parts: ContextParts<'a>,

@@ -37,6 +37,12 @@ impl ArtifactDir {
         Self { producer: producer.into(), files, memory: Memory::none() }
     }
 
+    /// What a stage has just written into the directory `out`, for handing it to another without a store in between.
+    pub fn written(producer: impl Into<String>, out: &Path, written: Vec<Written>) -> Self {
+        let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
+        Self::new(producer, written.into_iter().map(file).collect())
+    }
+
     /// Looks into this memory before a file is read.
     #[must_use]
     pub fn with_memory(mut self, memory: Memory) -> Self {

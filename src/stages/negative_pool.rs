@@ -253,7 +253,7 @@ fn advance(n: u64, context: &Context<'_>) -> data::Result<()> {
 /// Says how large a pool will be before it is drawn: at four bytes an id, before compression.
 fn announce(pool: &str, ids: u64, context: &Context<'_>) {
     let bytes = ids.saturating_mul(4);
-    tracing::info!(pool, bytes, "drawing negatives; they are written as they are drawn");
+    tracing::debug!(pool, bytes, "drawing negatives; they are written as they are drawn");
     context.fact(&format!("{pool}_bytes"), bytes);
 }
 
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
     use crate::artifacts::split::SplitFrames;
     use crate::data::frame::{ITEM, ParquetFile, USER, dense_ids};
-    use crate::stage::{Artifact, ArtifactDir, Cancel, ContextParts, Device, FileRef, Input, Note, Silent, StageKind};
+    use crate::stage::{Artifact, ArtifactDir, ContextParts, Input, Note, StageKind};
 
     /// Runs `work` as a stage with the seed 5; gives its output and what it noted.
     fn stage(
@@ -278,22 +278,12 @@ mod tests {
         let input = |dir: &ArtifactDir| Input { stage: "split".to_owned(), cell: BTreeMap::new(), dir: dir.clone() };
         let context = Context::new(ContextParts {
             seed: 5,
-            device: Device::Cpu,
-            cell: BTreeMap::new(),
             inputs: split.into_iter().map(|dir| ("split".to_owned(), vec![input(dir)])).collect(),
-            sources: BTreeMap::new(),
-            out: out.path().to_owned(),
-            scratch: out.path().to_owned(),
-            progress: &Silent,
-            cancel: Cancel::default(),
+            ..ContextParts::in_dir(out.path())
         });
         work(&context)?;
         let (written, notes) = context.into_results();
-        let files = written.into_iter().map(|file| {
-            let path = out.path().join(&file.name);
-            (file.name, FileRef { path, digest: file.digest, size: file.size })
-        });
-        let dir = ArtifactDir::new("pool".to_owned(), files.collect());
+        let dir = ArtifactDir::written("pool", out.path(), written);
         Ok((out, dir, notes))
     }
 

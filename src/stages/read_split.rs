@@ -161,10 +161,7 @@ mod tests {
     use super::*;
     use crate::data::frame::{CLEAN, RATING, has, read_parquet};
     use crate::data::read::tests::data;
-    use crate::stage::{
-        Artifact, ArtifactDir, Cancel, ContextParts, Device, DynStage, FileRef, Note, Registry, Silent, SourceFile,
-        StageKind,
-    };
+    use crate::stage::{Artifact, ArtifactDir, ContextParts, DynStage, Note, Registry, SourceFile, StageKind};
 
     static KINDS: Registry = Registry::new(&[StageKind::of::<ReadSplit>()]);
 
@@ -209,23 +206,12 @@ mod tests {
             (source.param.to_owned(), SourceFile { path, digest, size: bytes.len() as u64 })
         };
         let context = Context::new(ContextParts {
-            seed: 0,
-            device: Device::Cpu,
-            cell: BTreeMap::new(),
-            inputs: BTreeMap::new(),
             sources: stage.sources().into_iter().map(source).collect(),
-            out: out.path().to_owned(),
-            scratch: out.path().join("scratch"),
-            progress: &Silent,
-            cancel: Cancel::default(),
+            ..ContextParts::in_dir(out.path())
         });
         stage.run(&context).unwrap();
         let (written, notes) = context.into_results();
-        let file = |file: &crate::stage::Written| {
-            let reference = FileRef { path: out.path().join(&file.name), digest: file.digest.clone(), size: file.size };
-            (file.name.clone(), reference)
-        };
-        let dir = ArtifactDir::new("split".to_owned(), written.iter().map(file).collect());
+        let dir = ArtifactDir::written("split", out.path(), written);
         let bytes = dir.files.keys().map(|name| (name.clone(), dir.read(name).unwrap())).collect();
         let pool = dir.has(EVAL).then(|| Pool::load(&dir).unwrap());
         (Split::load(&dir).unwrap(), pool, notes, bytes)

@@ -122,28 +122,17 @@ impl Stage for Synthesize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use polars::prelude::{DataType, Int64Type};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::data::frame::{ParquetFile, USER, slice};
-    use crate::stage::{Cancel, Class, ContextParts, Device, Note, Silent, StageKind};
+    use crate::stage::{Cancel, Class, ContextParts, Note, StageKind};
 
     fn run(params: Value, cancel: Cancel) -> Result<(Vec<u8>, Vec<Note>)> {
         let out = tempfile::tempdir().unwrap();
-        let context = Context::new(ContextParts {
-            seed: 3,
-            device: Device::Cpu,
-            cell: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            out: out.path().to_owned(),
-            scratch: out.path().to_owned(),
-            progress: &Silent,
-            cancel,
-        });
+        let context = Context::new(ContextParts { seed: 3, cancel, ..ContextParts::in_dir(out.path()) });
         (StageKind::of::<Synthesize>().decode)(params).unwrap().run(&context)?;
         Ok((std::fs::read(out.path().join(Interactions::FILE)).unwrap(), context.into_results().1))
     }

@@ -109,9 +109,7 @@ mod tests {
     use super::*;
     use crate::artifacts::split::SplitFrames;
     use crate::data::frame::FrameMeta;
-    use crate::stage::{
-        ArtifactDir, Cancel, Class, ContextParts, Device, FileRef, Input, Note, Silent, StageKind, Written,
-    };
+    use crate::stage::{ArtifactDir, Class, ContextParts, Device, FileRef, Input, Note, StageKind};
 
     /// A finished run of a stage: its files and notes.
     struct Finished {
@@ -129,23 +127,12 @@ mod tests {
         let (out, scratch) = (root.join(name), root.join("scratch"));
         std::fs::create_dir(&out).unwrap();
         std::fs::create_dir_all(&scratch).unwrap();
-        let mut parts = ContextParts {
-            seed: 1,
-            device: Device::Auto,
-            cell: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            out: out.clone(),
-            scratch,
-            progress: &Silent,
-            cancel: Cancel::default(),
-        };
+        let mut parts = ContextParts { seed: 1, scratch, ..ContextParts::in_dir(&out) };
         change(&mut parts);
         let context = Context::new(parts);
         work(&context)?;
         let (written, notes) = context.into_results();
-        let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-        Ok(Finished { dir: ArtifactDir::new(name.to_owned(), written.into_iter().map(file).collect()), notes })
+        Ok(Finished { dir: ArtifactDir::written(name, &out, written), notes })
     }
 
     /// A split of 20 users and 15 items, each user with six items for training and one each to hold out.

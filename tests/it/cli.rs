@@ -1,6 +1,7 @@
 //! The program as a user runs it: what runs again after which change, exit codes, and what is printed.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::support::{Project, repository};
 
@@ -216,11 +217,39 @@ fn workdir_moves_data_store_and_outputs() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    use std::process::Stdio;
     let project = quick();
     let mut child = project.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let weights = |project: &Project| fs::read(project.path("outputs/quickstart/train/model.safetensors")).unwrap();
+    let whole = quick();
+    whole.run("q.yaml", &["--set", "epochs=300"]).ends(0);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let project = quick();
+        let mut command = project.command(&["run", "q.yaml", "--set", "epochs=300", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !has_checkpoint(&project) && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ran = crate::support::Ran::of(child.wait_with_output().unwrap()).ends(code);
+        assert_eq!(ran.with("skipped"), ["train", "evaluate"]);
+        let ran = project.run("q.yaml", &["--set", "epochs=300"]).ends(0);
+        assert_eq!(ran.with("ran"), ["train", "evaluate"]);
+        let facts = &ran.json()["stages"][5]["facts"];
+        assert!(facts["resumed_in_epoch"].as_u64().unwrap() > 1, "it went on where it was: {facts}");
+        assert!(weights(&project) == weights(&whole), "the same bytes as without the interruption");
+    }
+}
+
+fn has_checkpoint(project: &Project) -> bool {
+    let scratch = fs::read_dir(project.path(".ncf-pipe/scratch")).into_iter().flatten();
+    scratch.flatten().any(|entry| entry.path().join("checkpoint").is_file())
 }

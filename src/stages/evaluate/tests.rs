@@ -12,7 +12,7 @@ use crate::artifacts::split::SplitFrames;
 use crate::data::frame::{self, FrameMeta, ITEM, USER};
 use crate::data::pool;
 use crate::model::{Config, Weights};
-use crate::stage::{Artifact, ArtifactDir, Cancel, ContextParts, Device, FileRef, Input, Note, Silent, Written};
+use crate::stage::{Artifact, ArtifactDir, ContextParts, Input, Note};
 
 const USERS: usize = 3;
 const ITEMS: usize = 5;
@@ -22,17 +22,7 @@ fn stage(params: Value) -> Result<Evaluate, ParamError> {
 }
 
 fn context(out: &Path, inputs: BTreeMap<String, Vec<Input>>) -> Context<'static> {
-    Context::new(ContextParts {
-        seed: 0,
-        device: Device::Cpu,
-        cell: BTreeMap::new(),
-        inputs,
-        sources: BTreeMap::new(),
-        out: out.to_owned(),
-        scratch: out.to_owned(),
-        progress: &Silent,
-        cancel: Cancel::default(),
-    })
+    Context::new(ContextParts { inputs, ..ContextParts::in_dir(out) })
 }
 
 /// Writes an artifact with `write` into a directory of its own, as stage `name`.
@@ -41,9 +31,7 @@ fn input(root: &Path, name: &str, write: impl FnOnce(&Context<'_>)) -> (String, 
     std::fs::create_dir(&out).unwrap();
     let context = context(&out, BTreeMap::new());
     write(&context);
-    let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-    let files = context.into_results().0.into_iter().map(file).collect();
-    let dir = ArtifactDir::new(name.to_owned(), files);
+    let dir = ArtifactDir::written(name, &out, context.into_results().0);
     (name.to_owned(), vec![Input { stage: name.to_owned(), cell: BTreeMap::new(), dir }])
 }
 
@@ -105,8 +93,7 @@ fn run(params: Value, inputs: impl IntoIterator<Item = (String, Vec<Input>)>) ->
     stage(params).unwrap().run(&context)?;
     let (written, notes) = context.into_results();
     let digests = written.iter().map(|file| file.digest.clone()).collect();
-    let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.path().join(name), digest, size });
-    let dir = ArtifactDir::new("evaluate".to_owned(), written.into_iter().map(file).collect());
+    let dir = ArtifactDir::written("evaluate", out.path(), written);
     let per_user = frame::read_parquet(dir.read("per_user.parquet")?, None)?.0;
     let warning = |note| match note {
         Note::Warning(text) => Some(text),

@@ -1,14 +1,10 @@
 //! The parameters of `read`, and a run of it.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::*;
 use crate::data::frame::{ITEM, USER, slice};
-use crate::stage::{
-    Artifact, ArtifactDir, Cancel, Class, ContextParts, Device, FileRef, Note, Registry, Silent, StageKind,
-};
+use crate::stage::{Artifact, ArtifactDir, Class, ContextParts, Note, Registry, StageKind};
 
 static KINDS: Registry = Registry::new(&[StageKind::of::<Read>()]);
 
@@ -116,24 +112,11 @@ fn run(text: &str, params: serde_json::Value, digest: Option<&str>) -> (Result<I
     let digest = digest.map_or_else(|| blake3::hash(text.as_bytes()).to_hex().to_string(), str::to_owned);
     let source = SourceFile { path, digest, size: text.len() as u64 };
     let stage = (KINDS.get("read").unwrap().decode)(params).unwrap();
-    let context = Context::new(ContextParts {
-        seed: 0,
-        device: Device::Cpu,
-        cell: BTreeMap::new(),
-        inputs: BTreeMap::new(),
-        sources: [("path".to_owned(), source)].into(),
-        out: out.clone(),
-        scratch: dir.path().join("scratch"),
-        progress: &Silent,
-        cancel: Cancel::default(),
-    });
+    let context =
+        Context::new(ContextParts { sources: [("path".to_owned(), source)].into(), ..ContextParts::in_dir(&out) });
     let result = stage.run(&context);
     let (written, notes) = context.into_results();
-    let file = |file: &crate::stage::Written| {
-        let reference = FileRef { path: out.join(&file.name), digest: file.digest.clone(), size: file.size };
-        (file.name.clone(), reference)
-    };
-    let artifact = ArtifactDir::new("ratings".to_owned(), written.iter().map(file).collect());
+    let artifact = ArtifactDir::written("ratings", &out, written);
     (result.and_then(|()| Interactions::load(&artifact)), notes)
 }
 

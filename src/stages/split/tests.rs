@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::artifacts::interactions::Interactions;
-use crate::stage::{
-    ArtifactDir, Cancel, ContextParts, Device, DynStage, FileRef, Input, Note, Silent, StageKind, Written,
-};
+use crate::stage::{ArtifactDir, ContextParts, DynStage, Input, Note, StageKind};
 use crate::stages::{Binarise, Filter, Remap};
 
 /// Runs `work` as a stage with this input, and gives its output and what it noted.
@@ -23,21 +21,11 @@ fn run(
     let input = input.map(|(port, dir)| {
         (port.to_owned(), vec![Input { stage: dir.producer.clone(), cell: BTreeMap::new(), dir: dir.clone() }])
     });
-    let context = Context::new(ContextParts {
-        seed: 7,
-        device: Device::Cpu,
-        cell: BTreeMap::new(),
-        inputs: input.into_iter().collect(),
-        sources: BTreeMap::new(),
-        out: out.clone(),
-        scratch: out.clone(),
-        progress: &Silent,
-        cancel: Cancel::default(),
-    });
+    let context =
+        Context::new(ContextParts { seed: 7, inputs: input.into_iter().collect(), ..ContextParts::in_dir(&out) });
     work(&context)?;
     let (written, notes) = context.into_results();
-    let file = |Written { name, digest, size }| (name.clone(), FileRef { path: out.join(name), digest, size });
-    Ok((ArtifactDir::new(name.to_owned(), written.into_iter().map(file).collect()), notes))
+    Ok((ArtifactDir::written(name, &out, written), notes))
 }
 
 fn stage<S: Stage>(params: Value) -> Result<Box<dyn DynStage>, ParamError> {
