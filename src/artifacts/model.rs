@@ -1,8 +1,10 @@
 //! A trained model: weights that PyTorch can load, what is needed to use them again, and how training went.
 
 use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
+use serde::{Deserialize, Serialize};
 
 use crate::artifacts::frames::save;
+use crate::artifacts::split::Split;
 use crate::data::frame::{self, FrameMeta};
 use crate::model::scorer::Scorer;
 use crate::model::{self, Config, Summary, Weights};
@@ -14,6 +16,8 @@ const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 /// Layers, shapes and parameter counts.
 const SUMMARY: &str = "model.json";
+/// Which training rows the model has seen.
+const TRAINED_ON: &str = "trained_on.json";
 /// A row for each epoch.
 const HISTORY: &str = "history.parquet";
 
@@ -24,6 +28,15 @@ pub struct Model {
     pub config: Config,
     /// Its weights, of type F32.
     pub weights: Weights,
+    /// The digest of the training rows that it has seen, where that is known: see [`Split::train_digest`].
+    pub trained_on: Option<String>,
+}
+
+/// The content of `trained_on.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainedOn {
+    train_digest: String,
 }
 
 /// The content of `history.parquet`: `epoch` (Int32, from 1), `train_loss` and `valid_loss` (Float64, null where an
@@ -58,8 +71,23 @@ impl Model {
         file.finish()?;
         context.write_json(CONFIG, &self.config)?;
         context.write_json(SUMMARY, &Summary::of(&self.config).map_err(|error| failed(SUMMARY, error))?)?;
+        if let Some(train_digest) = self.trained_on.clone() {
+            context.write_json(TRAINED_ON, &TrainedOn { train_digest })?;
+        }
         let meta = FrameMeta::of(kind).sized(self.config.n_users as usize, self.config.n_items as usize);
         save(context, HISTORY, &frame::frame(history.train_loss.len(), history.into_columns())?, &meta)
+    }
+
+    /// Refuses to be judged on a split that it was not trained on: its training rows may be what is held out there.
+    ///
+    /// # Errors
+    /// When the training rows are known to be others than those of the split.
+    pub fn check_split(&self, split: &Split) -> Result<()> {
+        if self.trained_on.as_deref().is_none_or(|digest| digest == split.train_digest()) {
+            return Ok(());
+        }
+        Err(StageError::data("the model was trained on other rows than those of the connected split")
+            .help("connect the split that the model was trained on: else it may have seen what is held out here"))
     }
 
     /// A form of the model that scores fast.
@@ -94,8 +122,13 @@ fn failed(file: &str, error: model::Error) -> StageError {
 
 impl Artifact for Model {
     const KIND: &'static str = "model";
-    const FILES: &'static [FileSpec] =
-        &[FileSpec::always(WEIGHTS), FileSpec::always(CONFIG), FileSpec::always(SUMMARY), FileSpec::always(HISTORY)];
+    const FILES: &'static [FileSpec] = &[
+        FileSpec::always(WEIGHTS),
+        FileSpec::always(CONFIG),
+        FileSpec::always(SUMMARY),
+        FileSpec::always(HISTORY),
+        FileSpec::maybe(TRAINED_ON),
+    ];
 
     /// Reads configuration and weights, and refuses weights that are not those of the configuration.
     fn load(dir: &ArtifactDir) -> Result<Self> {
@@ -105,7 +138,13 @@ impl Artifact for Model {
         };
         let config = Config::from_json(&dir.read(CONFIG)?).map_err(|error| unusable(CONFIG, error))?;
         let weights = Weights::from_file(&dir.read(WEIGHTS)?, &config).map_err(|error| unusable(WEIGHTS, error))?;
-        Ok(Self { config, weights })
+        let trained_on = dir.has(TRAINED_ON).then(|| dir.read(TRAINED_ON)).transpose()?;
+        let trained_on = trained_on.map(|bytes| serde_json::from_slice::<TrainedOn>(&bytes)).transpose();
+        let trained_on = trained_on.map_err(|error| {
+            StageError::data(format!("`{TRAINED_ON}` of stage `{}`: {error}", dir.producer))
+                .help(format!("run it again with `--force {}`", dir.producer))
+        })?;
+        Ok(Self { config, weights, trained_on: trained_on.map(|seen| seen.train_digest) })
     }
 }
 
@@ -127,7 +166,7 @@ mod tests {
             let ones = candle_core::Tensor::ones(parameter.shape, candle_core::DType::F32, &candle_core::Device::Cpu);
             (parameter.name.to_owned(), ones.unwrap())
         });
-        Model { weights: Weights::from_tensors(tensors.collect()), config }
+        Model { weights: Weights::from_tensors(tensors.collect()), config, trained_on: Some("ab".to_owned()) }
     }
 
     fn written(out: &Path) -> ArtifactDir {
@@ -143,7 +182,7 @@ mod tests {
         let dir = written(out.path());
         assert!(Model::FILES.iter().all(|file| dir.has(file.name)));
         let model = Model::load(&dir).unwrap();
-        assert_eq!(model.config, gmf().config);
+        assert_eq!((&model.config, model.trained_on.as_deref()), (&gmf().config, Some("ab")));
         let scorer = model.scorer(Device::Auto).unwrap();
         let mut scores = [0.0; 2];
         scorer.score_user(2, &[0, 3], &mut scores).unwrap();

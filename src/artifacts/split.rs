@@ -141,6 +141,12 @@ impl Split {
         save(context, ITEMS, items, meta)
     }
 
+    /// The digest of the training rows, in hexadecimal: equal digests mean the same training.
+    pub fn train_digest(&self) -> &str {
+        // The file is there: the parts were read from it.
+        self.dir.files.get(TRAIN).map_or("", |file| file.digest.as_str())
+    }
+
     /// The table from dense to raw user ids.
     ///
     /// # Errors

@@ -73,7 +73,13 @@ impl Store {
         {
             return Ok(dir.path().to_owned());
         }
-        self.replace(&dir, &old, manifest)?;
+        match self.replace(&dir, &old, manifest) {
+            // Another process may have placed its files since the listing was read; a listing is written first.
+            Err(StoreError::Refused { .. }) if read_listing(&dir) != old => {
+                self.replace(&dir, &read_listing(&dir), manifest)?;
+            }
+            result => result?,
+        }
         Ok(dir.path().to_owned())
     }
 

@@ -12,6 +12,13 @@ use crate::config;
 use crate::pipeline::{self, Graph, World};
 use crate::stages::STAGES;
 
+/// Writes down what unchanged files hash to. Without it they are hashed again, which is no reason to fail.
+pub(super) fn save_memo(store: &Store) {
+    if let Err(error) = store.flush() {
+        print::note(&format!("warning: {error}; files will be hashed again next time"));
+    }
+}
+
 /// Which pipeline.
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
@@ -45,7 +52,7 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// Opens the store.
     pub(super) fn open(&self, global: &Global) -> Result<Store, Failed> {
-        let store = Store::open(global.workdir.join(&self.store))?;
+        let store = Store::open(global.at(&self.store))?;
         if store.is_read_only() {
             print::note(&format!(
                 "warning: the store `{}` is read-only: stages that are not fresh cannot run",
@@ -88,7 +95,7 @@ impl WorldArgs {
         }
         Ok(World {
             store: self.store.open(global)?,
-            outputs: global.workdir.join(&self.outputs),
+            outputs: global.at(&self.outputs),
             workdir: global.workdir.clone(),
             trust: match self.verify {
                 Verify::Changed => Trust::Stat,

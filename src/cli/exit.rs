@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cache::StoreError;
 use crate::cli::print;
-use crate::config::Problems;
+use crate::config::{Problem, Problems};
 use crate::stage::{Class, StageError};
 
 pub(super) const OK: u8 = 0;
@@ -40,6 +40,23 @@ impl Failed {
         match self {
             Self::Other { message, code, .. } => Self::Other { message, help: Some(text.to_string()), code },
             problems @ Self::Pipeline(_) => problems,
+        }
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pipeline(problems) => {
+                let text = |problem: &Problem| match problem.line_column() {
+                    Some((line, column)) => {
+                        format!("{}:{line}:{column}: {}", problem.source_name(), problem.message())
+                    }
+                    None => format!("{}: {}", problem.source_name(), problem.message()),
+                };
+                f.write_str(&problems.iter().map(text).collect::<Vec<_>>().join("; "))
+            }
+            Self::Other { message, .. } => f.write_str(message),
         }
     }
 }
@@ -86,6 +103,17 @@ pub(super) fn code(outcome: Outcome) -> ExitCode {
             print::error(&message, help.as_deref());
             code
         }
+    })
+}
+
+/// Does the work; a panic becomes an error that says so.
+pub(super) fn caught(work: impl FnOnce() -> Outcome) -> Outcome {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Failed::Other {
+            message: "stopped by a defect of ncf-pipe".to_owned(),
+            help: Some("please report it, with the output of the same command with `-v`".to_owned()),
+            code: STAGE_FAILED,
+        })
     })
 }
 

@@ -23,7 +23,7 @@ pub(super) struct InitArgs {
 }
 
 pub(super) fn main(global: &Global, args: &InitArgs) -> Outcome {
-    let dir = global.workdir.join(&args.dir);
+    let dir = global.at(&args.dir);
     let schema = serde_json::to_string_pretty(&pipeline_schema())
         .map_err(|error| Failed::io("cannot write the schema", error))?;
     let files = [
@@ -32,7 +32,7 @@ pub(super) fn main(global: &Global, args: &InitArgs) -> Outcome {
         (".gitignore", GITIGNORE.to_owned()),
     ];
     for (name, text) in files {
-        write_new(&dir.join(name), &text)?;
+        write_new(&if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }, &text)?;
     }
     let from = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", args.dir.display()) };
     print::line(&format!("next: {from}ncf-pipe run pipelines/quickstart.yaml"));

@@ -19,7 +19,7 @@ mod signals;
 mod store;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +36,13 @@ struct Cli {
     command: Command,
 }
 
+impl Global {
+    /// A path that starts from the working directory.
+    fn at(&self, path: &Path) -> PathBuf {
+        if self.workdir == Path::new(".") { path.to_owned() } else { self.workdir.join(path) }
+    }
+}
+
 /// Options that every command takes.
 #[derive(Debug, Args)]
 struct Global {
@@ -45,7 +52,7 @@ struct Global {
     /// Say more: -v for details, -vv for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Say only what went wrong
+    /// Leave out progress and log lines
     #[arg(short, long, global = true)]
     quiet: bool,
     /// How log lines are written to standard error
@@ -89,7 +96,7 @@ pub fn main() -> ExitCode {
     };
     exit::hide_panics();
     logging::start(&cli.global);
-    let outcome = match cli.command {
+    let outcome = exit::caught(|| match cli.command {
         Command::Run(args) => run::main(&cli.global, &args),
         Command::Plan(args) => plan::main(&cli.global, &args),
         Command::Check(args) => check::main(&args),
@@ -99,6 +106,6 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => Ok(schema::main(&args)),
         Command::Init(args) => init::main(&cli.global, &args),
         Command::Completions(args) => Ok(completions::main::<Cli>(&args)),
-    };
+    });
     exit::code(outcome)
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::run::SelectArgs;
@@ -33,7 +33,7 @@ pub(super) fn main(global: &Global, args: &PlanArgs) -> Outcome {
 /// Prints the plan; `run --dry-run` does the same.
 pub(super) fn show(graph: &Graph, world: &World, select: &SelectArgs, json: bool) -> Outcome {
     let plan = plan(graph, world, &select.selection()).map_err(Failed::input)?;
-    world.store.flush()?;
+    save_memo(&world.store);
     if json {
         print::json(&plan, false);
     } else {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::Array;
@@ -45,12 +46,14 @@ pub(super) struct Tensor {
 /// Looks into a file. None for formats that have no preview, and for files that cannot be read: `show` is no
 /// verification, `store verify` is.
 pub(super) fn preview(path: &Path, name: &str, rows: usize) -> Option<Preview> {
-    match Path::new(name).extension()?.to_str()? {
+    let look = || match Path::new(name).extension()?.to_str()? {
         "parquet" => parquet(path, rows),
         "json" => json(path),
         "safetensors" => tensors(path),
         _ => None,
-    }
+    };
+    // The bytes are not checked here, and readers of Parquet panic on some damaged ones.
+    catch_unwind(AssertUnwindSafe(look)).ok().flatten()
 }
 
 fn parquet(path: &Path, rows: usize) -> Option<Preview> {

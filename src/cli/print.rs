@@ -1,18 +1,28 @@
 //! Writing to standard output and standard error. A reader that goes away ends the program quietly.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use crate::config::{Problem, Problems};
 
+/// Whether the reader of standard output has gone away.
+static GONE: AtomicBool = AtomicBool::new(false);
+
 /// Writes to standard output, as it is.
 pub(super) fn out(text: &str) {
+    if GONE.load(Ordering::Relaxed) {
+        return;
+    }
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // `ncf-pipe … | head` closes the pipe early; that is no error of ours.
-        let code = if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { i32::from(super::exit::IO) };
-        std::process::exit(code);
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self::error(&format!("cannot write to standard output: {error}"), None);
+            std::process::exit(i32::from(super::exit::IO));
+        }
+        // `ncf-pipe … | head` closes the pipe early: nothing more is to be said there, but the exit code still counts.
+        GONE.store(true, Ordering::Relaxed);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::artifacts::metrics::{Means, Metrics, Protocol};
 use crate::cli::table::{Table, seconds};
-use crate::pipeline::{Graph, RunReport, Status};
+use crate::pipeline::{Graph, RunReport, StageReport, Status};
 use crate::stage::Artifact;
 
 /// A run with more stages than this is summed up in one line.
@@ -27,7 +27,7 @@ pub(super) fn summary(graph: &Graph, report: &RunReport) -> String {
         .map(|(n, word)| format!("{n} {word}"))
         .collect();
     blocks.push(format!("{}: {} in {}\n", report.pipeline, counts.join(", "), seconds(report.seconds)));
-    blocks.extend(protocols(graph, report).iter().map(|(protocol, runs)| metrics(protocol, runs)));
+    blocks.extend(evaluations(graph, report).iter().map(|(terms, runs)| metrics(terms, runs)));
     blocks.join("\n")
 }
 
@@ -54,22 +54,28 @@ fn shown(path: &Path) -> String {
     near.strip_prefix(".").unwrap_or(near).display().to_string()
 }
 
-/// The evaluations of the run, by protocol.
-fn protocols(graph: &Graph, report: &RunReport) -> BTreeMap<String, Vec<(String, String, Protocol)>> {
-    let mut found: BTreeMap<String, Vec<(String, String, Protocol)>> = BTreeMap::new();
-    for (id, stage) in graph.order().iter().filter_map(|id| {
-        let name = graph.node(*id).name();
-        report.stages.iter().find(|stage| stage.name == name).map(|stage| (id, stage))
-    }) {
-        let kinds = graph.node(*id).kind.outputs;
-        if !kinds.iter().any(|output| output.kind == Metrics::KIND) {
-            continue;
-        }
+/// What has to be the same for figures to stand in one table: protocol, part, mask and candidates.
+type Terms = (String, String, Option<String>, Option<String>);
+
+/// An evaluation: the name of its stage, and what it found.
+type Run = (String, Protocol);
+
+/// The evaluations of the run, by what makes them comparable.
+fn evaluations(graph: &Graph, report: &RunReport) -> BTreeMap<Terms, Vec<Run>> {
+    let by_name: BTreeMap<&str, &StageReport> =
+        report.stages.iter().map(|stage| (stage.name.as_str(), stage)).collect();
+    let mut found: BTreeMap<Terms, Vec<Run>> = BTreeMap::new();
+    for node in graph.order().iter().map(|id| graph.node(*id)) {
+        let name = node.name();
+        let evaluates = node.kind.outputs.iter().any(|output| output.kind == Metrics::KIND);
+        let Some(stage) = by_name.get(name.as_str()).filter(|_| evaluates) else { continue };
         // The view was made a moment ago; if it is gone already, there is nothing to show.
         let text = stage.output.as_ref().and_then(|dir| fs::read(dir.join("metrics.json")).ok());
         let Some(metrics) = text.and_then(|text| serde_json::from_slice::<Metrics>(&text).ok()) else { continue };
-        for (name, protocol) in metrics.protocols {
-            found.entry(name).or_default().push((stage.name.clone(), metrics.on.clone(), protocol));
+        for (protocol, result) in metrics.protocols {
+            let pool = (protocol == "sampled").then(|| metrics.pool_digest.clone()).flatten();
+            let terms = (protocol, metrics.on.clone(), result.mask.clone(), pool);
+            found.entry(terms).or_default().push((name.clone(), result));
         }
     }
     found
@@ -77,8 +83,8 @@ fn protocols(graph: &Graph, report: &RunReport) -> BTreeMap<String, Vec<(String,
 
 /// Leaves out what would only widen the table: recall where it equals the hit rate, as with one positive a user, and
 /// cut-off forms of metrics that are also given for the whole ranking. `metrics.json` has all of them.
-fn is_shown(runs: &[(String, String, Protocol)], name: &str) -> bool {
-    let means = || runs.iter().map(|(_, _, protocol)| &protocol.metrics);
+fn is_shown(runs: &[Run], name: &str) -> bool {
+    let means = || runs.iter().map(|(_, result)| &result.metrics);
     match name.split_once('@') {
         Some(("recall", k)) => means().any(|means| means.get(name) != means.get(&format!("hr@{k}"))),
         Some((family @ ("mrr" | "map"), _)) => means().any(|means| means.get(family).is_none()),
@@ -86,28 +92,43 @@ fn is_shown(runs: &[(String, String, Protocol)], name: &str) -> bool {
     }
 }
 
-fn metrics(protocol: &str, runs: &[(String, String, Protocol)]) -> String {
-    let Some((_, on, first)) = runs.first() else { return String::new() };
-    let names: Vec<&str> = first.metrics.iter().map(|(name, _)| name).filter(|name| is_shown(runs, name)).collect();
-    let mut table = Table::new(&[&[""][..], &names].concat());
-    let cells = |label: &str, means: &Means| -> Vec<String> {
-        let value = |name: &&str| means.get(name).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
-        std::iter::once(label.to_owned()).chain(names.iter().map(value)).collect()
-    };
-    for (stage, _, protocol) in runs {
-        table.row(cells(stage, &protocol.metrics));
-    }
-    // The baseline is the same for all models on one split; a run over several splits shows each.
-    let mut shown: Vec<&Means> = Vec::new();
-    for (_, _, protocol) in runs {
-        if let Some(popularity) = protocol.popularity.as_ref().filter(|means| !shown.contains(means)) {
-            table.row(cells("popularity", popularity));
-            shown.push(popularity);
+fn metrics(terms: &Terms, runs: &[Run]) -> String {
+    let (protocol, on, mask, _) = terms;
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in runs.iter().flat_map(|(_, result)| result.metrics.iter()) {
+        if !names.contains(&name) && is_shown(runs, name) {
+            names.push(name);
         }
     }
+    let mut table = Table::new(&[&[""][..], &names].concat());
+    let cells = |label: String, means: &Means| -> Vec<String> {
+        let value = |name: &&str| means.get(name).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
+        std::iter::once(label).chain(names.iter().map(value)).collect()
+    };
+    for (stage, result) in runs {
+        table.row(cells(stage.clone(), &result.metrics));
+    }
+    // On one split the baseline is the same for all models, and stands once.
+    let mut baselines: Vec<(&str, &Means)> = Vec::new();
+    for (stage, result) in runs {
+        if let Some(means) =
+            result.popularity.as_ref().filter(|means| baselines.iter().all(|(_, other)| other != means))
+        {
+            baselines.push((stage, means));
+        }
+    }
+    let one = baselines.len() == 1;
+    for (stage, means) in baselines {
+        table.row(cells(if one { "popularity".to_owned() } else { format!("popularity ({stage})") }, means));
+    }
     table.numbers_from(1);
-    let range = first.candidates;
-    let candidates =
-        if range.min == range.max { range.max.to_string() } else { format!("{} to {}", range.min, range.max) };
-    format!("{protocol} ranking on {on}: {} users, {candidates} candidates each\n{}\n", first.n_users, table.text())
+    let range = |least: fn(&Protocol) -> usize, most: fn(&Protocol) -> usize| {
+        let least = runs.iter().map(|(_, result)| least(result)).min().unwrap_or(0);
+        let most = runs.iter().map(|(_, result)| most(result)).max().unwrap_or(0);
+        if least == most { most.to_string() } else { format!("{least} to {most}") }
+    };
+    let users = range(|result| result.n_users, |result| result.n_users);
+    let candidates = range(|result| result.candidates.min as usize, |result| result.candidates.max as usize);
+    let mask = mask.as_ref().map_or_else(String::new, |mask| format!(", mask {mask}"));
+    format!("{protocol} ranking on {on}{mask}: {users} users, {candidates} candidates each\n{}\n", table.text())
 }

@@ -1,9 +1,13 @@
 //! `ncf-pipe run`: makes what is stale.
 
+use std::path::Path;
+
 use clap::Args;
+use rustix::fs::{Access, access};
+use serde_json::json;
 
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
 use crate::cli::progress::Console;
 use crate::cli::{plan, print, results, signals};
@@ -71,6 +75,20 @@ fn device(text: &str) -> Result<Device, String> {
 }
 
 pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
+    let outcome = run(global, args);
+    if let (true, Err(failed)) = (args.json, &outcome) {
+        // Whoever reads the report finds one also when nothing could run.
+        let file = args.file.file.display().to_string();
+        let none: [(); 0] = [];
+        print::json(
+            &json!({"pipeline": file, "ok": false, "seconds": 0.0, "stages": none, "error": failed.to_string()}),
+            false,
+        );
+    }
+    outcome
+}
+
+fn run(global: &Global, args: &RunArgs) -> Outcome {
     let graph = args.file.graph()?;
     let world = args.world.open(global)?;
     if args.dry_run {
@@ -85,11 +103,11 @@ pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
         keep_going: args.keep_going,
         cancel: cancel.clone(),
     };
-    let _lease = world.store.lease()?;
+    check_outputs(&world.outputs)?;
     world.store.sweep();
     let console = Console::new(global.quiet);
-    let report = pipeline::run(&graph, &world, &options, &console).map_err(Failed::input)?;
-    world.store.flush()?;
+    let report = pipeline::run(&graph, &world, &options, &console)?;
+    save_memo(&world.store);
     if args.json {
         failures(&report);
         print::json(&report, false);
@@ -98,6 +116,16 @@ pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
         failures(&report);
     }
     Ok(exit_code(&report))
+}
+
+/// Refuses outputs that cannot be written before anything is computed for them.
+fn check_outputs(dir: &Path) -> Result<(), Failed> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        Failed::io(format!("cannot write to the outputs directory `{}`", dir.display()), error)
+            .help("put the outputs elsewhere with `--outputs DIR`")
+    };
+    std::fs::create_dir_all(dir).map_err(|error| cannot(&error))?;
+    access(dir, Access::WRITE_OK).map_err(|error| cannot(&error))
 }
 
 /// Says on standard error what failed and what to do.

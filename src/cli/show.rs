@@ -1,6 +1,6 @@
 //! `ncf-pipe show`: a stage's parameters, key, files and first rows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cache::{Lookup, Manifest, StageKey};
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::preview::{Preview, preview};
 use crate::cli::print;
@@ -44,6 +44,8 @@ struct Shown {
     params: Value,
     seed: Option<u64>,
     output: PathBuf,
+    /// Whether the directory shows the result of these parameters, and not that of a later run with others.
+    output_is_this: bool,
     key: Option<String>,
     /// What the key is made of; from the manifest.
     identity: Option<Value>,
@@ -67,7 +69,7 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
     let world = args.world.open(global)?;
     let selection = Selection { only: vec![args.stage.clone()], force: Vec::new() };
     let plan = plan(&graph, &world, &selection).map_err(Failed::input)?;
-    world.store.flush()?;
+    save_memo(&world.store);
     let mut shown = Vec::new();
     for id in graph.order() {
         let node = graph.node(*id);
@@ -88,6 +90,7 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
             params: node.params.clone(),
             seed: node.work.is_seeded().then_some(node.seed),
             output: world.outputs.join(&planned.view),
+            output_is_this: shows(&world.outputs.join(&planned.view), planned.key.as_deref()),
             key: planned.key.clone(),
             identity: manifest.as_ref().map(|manifest| manifest.identity.clone()),
             seconds: manifest.as_ref().map(|manifest| manifest.seconds),
@@ -110,6 +113,13 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
         }
     }
     Ok(OK)
+}
+
+/// Whether the manifest in a directory of the outputs is that of this key.
+fn shows(dir: &Path, key: Option<&str>) -> bool {
+    let manifest = std::fs::read(dir.join("manifest.json")).ok();
+    let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    manifest.is_some_and(|manifest| key.is_some() && manifest["key"].as_str() == key)
 }
 
 fn files(world: &World, node: &Node, manifest: &Manifest, rows: usize) -> Vec<ShownFile> {
@@ -150,6 +160,9 @@ fn text(stage: &Shown) -> String {
         field("", why);
     }
     field("output", &stage.output.display().to_string());
+    if stage.state == State::Fresh && !stage.output_is_this {
+        field("", "shows another result at present; `ncf-pipe run` brings this one back");
+    }
     field("key", stage.key.as_deref().unwrap_or("not known yet"));
     if let Some(took) = stage.seconds {
         field("took", &seconds(took));

@@ -16,7 +16,7 @@ static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 pub(super) fn install() -> Result<Cancel, Failed> {
     let cancel = Cancel::default();
     let received = Arc::clone(RECEIVED.get_or_init(Arc::default));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
         // Handlers run in the order of registration: the first signal only sets the flag, the second finds it set.
         flag::register_conditional_shutdown(signal, 128 + signal, cancel.flag())
             .and_then(|_| flag::register_usize(signal, Arc::clone(&received), signal as usize))
@@ -24,6 +24,13 @@ pub(super) fn install() -> Result<Cancel, Failed> {
             .map_err(|error| Failed::io("cannot install signal handlers", error))?;
     }
     Ok(cancel)
+}
+
+/// Whether whoever started the program wants it to ignore the signal, as `nohup` does.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// The signal that arrived last, if any did.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cache::GcOptions;
 use crate::cli::Global;
-use crate::cli::common::StoreArgs;
+use crate::cli::common::{StoreArgs, save_memo};
 use crate::cli::exit::{IO, OK, Outcome};
 use crate::cli::print;
 use crate::cli::table::{Table, age, bytes};
@@ -19,7 +19,7 @@ pub(super) enum StoreCommand {
     Ls(LsArgs),
     /// Hash every stored file and check every manifest
     Verify(VerifyArgs),
-    /// Remove what is no longer wanted
+    /// Remove what is no longer wanted; what is younger than ten minutes or in use by a run stays
     Gc(GcArgs),
     /// Say how much space the store takes
     Du(DuArgs),
@@ -145,7 +145,7 @@ fn ls(global: &Global, args: &LsArgs) -> Outcome {
 fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
     let store = args.store.open(global)?;
     let report = store.verify_all(args.repair)?;
-    store.flush()?;
+    save_memo(&store);
     let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
     if args.json {
         print::json(
@@ -171,6 +171,13 @@ fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
             report.blobs,
             bytes(report.bytes)
         ));
+        let left = store.ls();
+        if report.stages.is_empty() && !left.is_empty() {
+            print::line(&format!(
+                "{} stages stay: the last result of each stage (unless `--all`), and what is younger than ten minutes or in use",
+                left.len()
+            ));
+        }
     }
     // Damage that was repaired is no longer a failure of the store.
     Ok(if damage.is_empty() || args.repair { OK } else { IO })

@@ -11,7 +11,7 @@ use crate::config::{InputSpec, Pipeline, Problem, Problems, Reference, Span, Spa
 use crate::stage::{Arity, Output, Port, Registry, StageKind};
 
 use crate::pipeline::graph::{Cell, Graph, Node, NodeId, Wire};
-use crate::pipeline::join::{JoinError, MOST_CELLS, agree, natural_join};
+use crate::pipeline::join::{JoinError, MOST_CELLS, natural_join, place};
 use crate::pipeline::params::decode;
 
 /// A stage of the file with its kind and its typed connections, before matrices are multiplied.
@@ -55,14 +55,14 @@ fn type_check<'a>(pipeline: &'a Pipeline, registry: &Registry) -> Result<Vec<Typ
         let mut wires = Vec::new();
         for input in &spec.inputs {
             match kind.input(&input.port.value) {
-                Some(port) => connect(pipeline, spec, port, input, &index, &kinds, &mut wires, &mut problems),
+                Some(port) => connect(pipeline, spec, port, input, &index, &kinds, registry, &mut wires, &mut problems),
                 None => problems.push(unknown_port(pipeline, kind, input)),
             }
         }
         for port in kind.inputs {
             let connected = spec.inputs.iter().any(|input| input.port.value == port.name);
             if !connected && port.arity != Arity::Optional {
-                problems.push(missing_port(pipeline, spec, kind, port, &kinds));
+                problems.push(missing_port(pipeline, spec, kind, port, &kinds, registry));
             }
         }
         // In the kind's order, so that neither the file's order nor a port's name matters.
@@ -81,6 +81,7 @@ fn connect<'a>(
     input: &'a InputSpec,
     index: &BTreeMap<&str, usize>,
     kinds: &[Option<&'static StageKind>],
+    registry: &Registry,
     wires: &mut Vec<TypedWire<'a>>,
     problems: &mut Vec<Problem>,
 ) {
@@ -99,7 +100,7 @@ fn connect<'a>(
         };
         // A producer of unknown kind has been reported already.
         let Some(producer) = kinds[from] else { continue };
-        match choose_output(pipeline, spec, port, reference, producer, kinds) {
+        match choose_output(pipeline, spec, port, reference, producer, kinds, registry) {
             Ok(output) => wires.push(TypedWire { port, from, output, reference }),
             Err(problem) => problems.push(problem),
         }
@@ -113,6 +114,7 @@ fn choose_output(
     reference: &Spanned<Reference>,
     producer: &'static StageKind,
     kinds: &[Option<&'static StageKind>],
+    registry: &Registry,
 ) -> Result<&'static Output, Problem> {
     let at = |message: String| Problem::new(&pipeline.source, reference.span, message);
     let stage = &reference.value.stage;
@@ -138,7 +140,11 @@ fn choose_output(
     ))
     .label(format!("not a `{}`", port.kind));
     Err(match givers(pipeline, kinds, port.kind, &spec.name.value) {
-        names if names.is_empty() => problem.help(format!("no stage of this pipeline gives `{}`", port.kind)),
+        names if names.is_empty() => problem.help(format!(
+            "no stage of this pipeline gives `{}`{}",
+            port.kind,
+            kinds_that_give(registry, port.kind)
+        )),
         names => problem.help(format!("`{}` comes from {names}", port.kind)),
     })
 }
@@ -185,6 +191,7 @@ fn missing_port(
     kind: &StageKind,
     port: &Port,
     kinds: &[Option<&'static StageKind>],
+    registry: &Registry,
 ) -> Problem {
     let stage = &spec.name.value;
     let problem = Problem::new(
@@ -195,10 +202,18 @@ fn missing_port(
     .label(format!("`{}` needs it", kind.name));
     match givers(pipeline, kinds, port.kind, stage) {
         names if names.is_empty() => {
-            problem.help(format!("it takes `{}`, which no stage of this pipeline gives", port.kind))
+            let kinds = kinds_that_give(registry, port.kind);
+            problem.help(format!("it takes `{}`, which no stage of this pipeline gives{kinds}", port.kind))
         }
         names => problem.help(format!("add `inputs: {{{}: …}}`; `{}` comes from {names}", port.name, port.kind)),
     }
+}
+
+/// Which kinds would give such an artifact, as the end of a sentence.
+fn kinds_that_give(registry: &Registry, artifact: &str) -> String {
+    let gives = |kind: &&StageKind| kind.outputs.iter().any(|output| output.kind == artifact);
+    let names: Vec<String> = registry.kinds().iter().filter(gives).map(|kind| format!("`{}`", kind.name)).collect();
+    if names.is_empty() { String::new() } else { format!("; a stage of kind {} would", names.join(" or ")) }
 }
 
 fn unknown_stage(pipeline: &Pipeline, reference: &Spanned<Reference>, index: &BTreeMap<&str, usize>) -> Problem {
@@ -269,29 +284,45 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
     let mut problems = Vec::new();
     let mut dag: DiGraph<Node, ()> = DiGraph::new();
     let mut nodes: Vec<Vec<NodeId>> = vec![Vec::new(); typed.len()];
+    // What a broken stage would have given is not known, so nothing can be said of what reads from it.
+    let mut broken: BTreeSet<usize> = BTreeSet::new();
     for &at in order {
         let stage = &typed[at];
+        if stage.wires.iter().any(|wire| broken.contains(&wire.from)) {
+            broken.insert(at);
+            continue;
+        }
         let cells_of = |from: usize| -> Vec<Cell> { nodes[from].iter().map(|id| dag[*id].cell.clone()).collect() };
         let cells = match cells(pipeline, stage, cells_of) {
             Ok(cells) => cells,
             Err(problem) => {
                 problems.push(problem);
+                broken.insert(at);
                 continue;
             }
         };
+        let feeds: Vec<Feeds> = stage.wires.iter().map(|wire| Feeds::new(&dag, &nodes[wire.from], &cells)).collect();
         for cell in cells {
             let decoded = match decode(pipeline, stage.spec, stage.kind, &cell) {
                 Ok(decoded) => decoded,
                 Err(problem) => {
                     // The other cells would say the same.
                     problems.push(problem);
+                    broken.insert(at);
                     break;
                 }
             };
             let mut inputs = Vec::new();
-            for wire in &stage.wires {
-                let matching = nodes[wire.from].iter().filter(|id| agree(&dag[**id].cell, &cell));
-                inputs.extend(matching.map(|from| Wire { port: wire.port, from: *from, output: wire.output }));
+            for (wire, feeds) in stage.wires.iter().zip(&feeds) {
+                let matching = feeds.of(&cell);
+                if matching.is_empty() {
+                    problems.push(nothing_to_gather(pipeline, stage, wire));
+                    broken.insert(at);
+                }
+                inputs.extend(matching.iter().map(|from| Wire { port: wire.port, from: *from, output: wire.output }));
+            }
+            if broken.contains(&at) {
+                break;
             }
             let producers: Vec<NodeId> = inputs.iter().map(|wire| wire.from).collect();
             let sources = decoded.work.sources();
@@ -314,6 +345,39 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
     Problems::check(problems)?;
     let order = order.iter().flat_map(|at| nodes[*at].iter().copied()).collect();
     Ok(Graph { pipeline: pipeline.name.value.clone(), dag, order })
+}
+
+/// The nodes of a producer, grouped by the axes that they share with the cells of a consumer.
+struct Feeds {
+    shared: Vec<String>,
+    nodes: BTreeMap<Vec<String>, Vec<NodeId>>,
+}
+
+impl Feeds {
+    fn new(dag: &DiGraph<Node, ()>, producer: &[NodeId], cells: &[Cell]) -> Self {
+        // All cells of a stage have the same axes.
+        let has = |cell: Option<&Cell>, axis: &str| cell.is_some_and(|cell| cell.contains_key(axis));
+        let axes = producer.first().map(|id| &dag[*id].cell).into_iter().flat_map(Cell::keys);
+        let shared: Vec<String> = axes.filter(|axis| has(cells.first(), axis)).cloned().collect();
+        let mut nodes: BTreeMap<Vec<String>, Vec<NodeId>> = BTreeMap::new();
+        for id in producer {
+            nodes.entry(place(&shared, &dag[*id].cell)).or_default().push(*id);
+        }
+        Self { shared, nodes }
+    }
+
+    /// The nodes that agree with a cell.
+    fn of(&self, cell: &Cell) -> &[NodeId] {
+        self.nodes.get(&place(&self.shared, cell)).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn nothing_to_gather(pipeline: &Pipeline, stage: &Typed<'_>, wire: &TypedWire<'_>) -> Problem {
+    let from = &wire.reference.value.stage;
+    let message = format!("no run of `{from}` has the coordinates of a cell of `{}`", stage.spec.name.value);
+    Problem::new(&pipeline.source, wire.reference.span, message)
+        .label("nothing to gather for that cell")
+        .help("give both the same values of the axes that they share")
 }
 
 /// The cells of a stage: those of what it reads, joined on shared axes, times its own matrix.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, diff};
-use crate::stage::{Arity, Class};
+use crate::stage::{Arity, Class, Output};
 
 use crate::pipeline::graph::{Graph, NodeId, Wire};
 use crate::pipeline::report::Failure;
@@ -84,9 +84,20 @@ pub(super) fn key<'m>(
 fn gathered_cell(graph: &Graph, wire: &Wire) -> BTreeMap<String, Value> {
     let producer = graph.node(wire.from);
     let mut cell = producer.cell.clone();
+    cell.values_mut().for_each(without_null);
     // Axis names cannot start with `@`.
     cell.insert("@stage".to_owned(), Value::String(producer.stage.clone()));
     cell
+}
+
+/// Keys have no `null`, which an axis may have for "not given". Names in a mapping cannot start with `@` by accident.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Null => *value = serde_json::json!({"@null": true}),
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(map) => map.values_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 fn missing_output(graph: &Graph, wire: &Wire) -> Failure {
@@ -104,6 +115,9 @@ pub(super) fn decide(graph: &Graph, id: NodeId, keyed: &Keyed, oracle: &dyn Orac
         return Decision::Stale(vec!["forced by `--force`".to_owned()]);
     }
     match oracle.lookup(&keyed.key) {
+        Lookup::Hit(manifest) if !is_declared(graph.node(id).kind.outputs, &manifest) => {
+            Decision::Stale(vec!["its stored outputs are not those of its kind".to_owned()])
+        }
         Lookup::Hit(manifest) => match oracle.check(&manifest) {
             Ok(()) => Decision::Fresh(Box::new(manifest)),
             Err(damages) => {
@@ -113,6 +127,19 @@ pub(super) fn decide(graph: &Graph, id: NodeId, keyed: &Keyed, oracle: &dyn Orac
         Lookup::Invalid { reason } => Decision::Stale(vec![format!("its manifest cannot be used: {reason}")]),
         Lookup::Miss => Decision::Stale(why_missing(graph, id, keyed, oracle)),
     }
+}
+
+/// Whether a manifest has the outputs that the kind declares, and no others.
+fn is_declared(outputs: &[Output], manifest: &Manifest) -> bool {
+    let known = manifest.outputs.iter().all(|(name, entry)| {
+        outputs.iter().any(|output| {
+            output.name == name
+                && output.kind == entry.kind
+                && entry.files.keys().all(|file| output.files.iter().any(|spec| spec.name == file))
+                && output.files.iter().all(|spec| !spec.required || entry.files.contains_key(spec.name))
+        })
+    });
+    known && outputs.iter().all(|output| !output.required || manifest.outputs.contains_key(output.name))
 }
 
 fn why_missing(graph: &Graph, id: NodeId, keyed: &Keyed, oracle: &dyn Oracle) -> Vec<String> {

@@ -16,9 +16,9 @@ pub(super) enum JoinError {
     TooMany,
 }
 
-/// Whether two cells agree on the axes that both have.
-pub(super) fn agree(a: &Cell, b: &Cell) -> bool {
-    a.iter().all(|(axis, value)| b.get(axis).is_none_or(|other| other == value))
+/// The values of a cell on some axes, as JSON text: equal for cells that agree on them.
+pub(super) fn place(axes: &[String], cell: &Cell) -> Vec<String> {
+    axes.iter().map(|axis| cell.get(axis).map_or_else(String::new, ToString::to_string)).collect()
 }
 
 /// Every union of a cell of `left` and a cell of `right` that agree, `left` slowest.
@@ -28,21 +28,18 @@ pub(super) fn natural_join(left: &[Cell], right: &[Cell]) -> Result<Vec<Cell>, J
     for (axis, values) in &left_axes {
         match right_axes.get(axis) {
             Some(others) if others != values => return Err(JoinError::Differs { axis: axis.clone() }),
-            Some(_) => shared.push(axis.as_str()),
+            Some(_) => shared.push(axis.clone()),
             None => {}
         }
     }
     // Grouped by the shared axes, so that joining a large sweep with itself stays linear.
-    let place = |cell: &Cell| -> Vec<String> {
-        shared.iter().map(|axis| cell.get(*axis).map_or_else(String::new, ToString::to_string)).collect()
-    };
     let mut by_place: BTreeMap<Vec<String>, Vec<&Cell>> = BTreeMap::new();
     for cell in right {
-        by_place.entry(place(cell)).or_default().push(cell);
+        by_place.entry(place(&shared, cell)).or_default().push(cell);
     }
     let mut joined = Vec::new();
     for a in left {
-        for b in by_place.get(&place(a)).into_iter().flatten() {
+        for b in by_place.get(&place(&shared, a)).into_iter().flatten() {
             joined.push(a.iter().chain(b.iter()).map(|(axis, value)| (axis.clone(), value.clone())).collect());
             if joined.len() > MOST_CELLS {
                 return Err(JoinError::TooMany);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cache::{Digest, FileEntry, Lock, Manifest, OutputEntry, RunRecord, SourceDigest, StoreError, Work};
+use crate::cache::{Digest, FileEntry, Lease, Lock, Manifest, OutputEntry, RunRecord, SourceDigest, StoreError, Work};
 use crate::stage::{
     ArtifactDir, Class, Context, ContextParts, FileRef, Input, Memory, Note, Output, Result, SourceFile, StageError,
     Written,
@@ -27,6 +27,8 @@ pub(super) struct Job<'a> {
     pub(super) manifests: BTreeMap<NodeId, &'a Manifest>,
     pub(super) forced: bool,
     pub(super) memory: &'a Memory,
+    /// Keeps cleaning away from what this run uses.
+    pub(super) lease: &'a Lease,
 }
 
 /// What became of it.
@@ -71,12 +73,16 @@ pub(super) fn make(job: &Job<'_>) -> Made {
         Ok(keyed) => keyed,
         Err(failure) => return Made::failed(failure.into()),
     };
+    if let Err(error) = job.lease.keep([&keyed.key]) {
+        return Made::failed(error.into());
+    }
     let mut made = Made { key: Some(keyed.key.to_string()), ..Made::failed(StageError::cancelled()) };
     made.result = job.make(&keyed, &mut made.why, &mut made.ran).and_then(|manifest| {
         let node = job.graph.node(job.id);
         let place = node.view_path(&job.graph.pipeline);
-        made.view = Some(job.world.store.view(&manifest, &job.world.outputs, &place)?);
+        // First, so that cleaning spares the result even if it cannot be shown.
         job.world.store.set_ref(&job.graph.pipeline, &node.name(), &manifest.key)?;
+        made.view = Some(job.world.store.view(&manifest, &job.world.outputs, &place)?);
         Ok(manifest)
     });
     made

@@ -45,7 +45,7 @@ fn without_nulls(value: &mut Value) {
 /// Turns a refusal by the stage kind into an error with a place and a remedy.
 fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, error: &ParamError) -> Problem {
     let stage = &spec.name.value;
-    let message = &error.message;
+    let message = &in_plain_words(&error.message);
     if let Some(unknown) = quoted_after(message, "unknown field ") {
         let path = [parent(&error.path, unknown), vec![unknown.to_owned()]].concat();
         let known = all_quoted_after(message, "expected ");
@@ -81,6 +81,25 @@ fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, 
         Some(help) => problem.help(help.clone()),
         None => problem,
     }
+}
+
+/// serde speaks of Rust's types; users of YAML need not know them.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 12] = [
+        ("expected u16", "expected a whole number that is not negative"),
+        ("expected u32", "expected a whole number that is not negative"),
+        ("expected u64", "expected a whole number that is not negative"),
+        ("expected usize", "expected a whole number that is not negative"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected f32", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("type: floating point", "type: the number"),
+        ("type: integer", "type: the number"),
+        ("type: sequence", "type: a list"),
+        ("type: map", "type: a mapping"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// serde reports an unknown key either below its map or at it.

@@ -46,7 +46,12 @@ impl Selection {
                 wanted.extend(graph.producers(*id));
             }
         }
-        Ok(Selected { wanted, forced: forced.into_iter().flatten().collect() })
+        let forced: BTreeSet<NodeId> = forced.into_iter().flatten().collect();
+        if let Some(id) = forced.difference(&wanted).next() {
+            let name = graph.node(*id).name();
+            return Err(format!("`--force {name}` is not among what `--only` selects: add `--only {name}`"));
+        }
+        Ok(Selected { wanted, forced })
     }
 }
 
@@ -136,7 +141,10 @@ pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result
         };
         if waits.is_empty() {
             match key(graph, id, oracle, |from| fresh.get(&from)) {
-                Err(failure) => (stage.state, stage.why) = (State::Error, vec![failure.message]),
+                Err(failure) => {
+                    stage.state = State::Error;
+                    stage.why = std::iter::once(failure.message).chain(failure.help).collect();
+                }
                 Ok(keyed) => {
                     stage.key = Some(keyed.key.to_string());
                     match decide(graph, id, &keyed, oracle, selected.forced.contains(&id)) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::cache::{Manifest, Trust};
+use crate::cache::{Lease, Manifest, Trust};
 use crate::stage::{Cancel, Class, Device, Memory, StageError};
 
 use crate::pipeline::graph::{Graph, NodeId};
@@ -67,7 +67,10 @@ type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 /// What decoded outputs may take while the stages that read them are still to come: an eighth of the machine.
 fn memory_bytes() -> u64 {
     let system = rustix::system::sysinfo();
-    system.totalram.saturating_mul(u64::from(system.mem_unit)) / 8
+    let machine = system.totalram.saturating_mul(u64::from(system.mem_unit));
+    // A container or a batch job may have less than the machine.
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    group.map_or(machine, |group: u64| group.min(machine)) / 8
 }
 
 struct Runner<'a> {
@@ -80,6 +83,7 @@ struct Runner<'a> {
     places: BTreeMap<NodeId, usize>,
     table: Mutex<Table>,
     memory: Memory,
+    lease: Lease,
     changed: Condvar,
 }
 
@@ -87,9 +91,10 @@ struct Runner<'a> {
 ///
 /// # Errors
 /// When the selection names a stage that does not exist. What fails while running is in the report.
-pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Observer) -> Result<RunReport, String> {
+pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Observer) -> Result<RunReport, StageError> {
     let start = Instant::now();
-    let selected = options.selection.resolve(graph)?;
+    let lease = world.store.lease()?;
+    let selected = options.selection.resolve(graph).map_err(StageError::data)?;
     let places: BTreeMap<NodeId, usize> = graph
         .order()
         .iter()
@@ -105,6 +110,7 @@ pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Obser
         selected,
         places,
         table: Mutex::default(),
+        lease,
         memory: Memory::of(memory_bytes()),
         changed: Condvar::new(),
     };
@@ -203,6 +209,7 @@ impl Runner<'_> {
             manifests,
             forced: self.selected.forced.contains(&id),
             memory: &self.memory,
+            lease: &self.lease,
         };
         catch_unwind(AssertUnwindSafe(|| make(&job))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -284,7 +291,9 @@ impl Runner<'_> {
         }
         // Hashes all of it, and puts away whatever is damaged: the file state alone may still look right.
         if self.world.store.check(manifest, Trust::Always).is_ok() {
-            return false;
+            // Somebody else has made it again meanwhile.
+            self.offer(table, id);
+            return true;
         }
         // Another consumer may have noticed first, and the owner may be running or even be done again.
         if let Some(slot) = table.slots.get_mut(&owner).filter(|slot| slot.generation == *generation) {

@@ -246,6 +246,13 @@ fn tell(parts: &Parts, n_users: usize, context: &Context<'_>) {
     ] {
         context.fact(name, count);
     }
+    if parts.dropped > 0 {
+        let rows = parts.train.height() + parts.valid.height() + parts.test.height() + parts.dropped;
+        context.warn(format!(
+            "{} of {rows} interactions are in no part: their users have too few, or none before the first cut",
+            parts.dropped
+        ));
+    }
     if parts.tied_users > 0 {
         context.warn(format!(
             "{} of {n_users} users have interactions of the same time in two parts: the item ids decided which goes where",

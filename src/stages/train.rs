@@ -44,7 +44,11 @@ impl Stage for Recipe {
             valid_loss: outcome.history.iter().map(|epoch| epoch.valid_loss).collect(),
         };
         let config = Config { model: self.model.clone(), n_users, n_items };
-        Model { config, weights: outcome.weights }.write(history, Self::KIND, context)
+        Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
+            history,
+            Self::KIND,
+            context,
+        )
     }
 }
 

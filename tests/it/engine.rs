@@ -331,7 +331,7 @@ fn only_runs_what_a_stage_needs_and_force_runs_it_again() {
     assert_eq!(statuses(&toy.run(&chain("only", 8, 0))), "a fresh, b ran");
     toy.options.selection.only = vec!["bb".to_owned()];
     let error = pipeline::run(&graph(&chain("only", 8, 0)), &toy.world(), &toy.options, &Quiet).unwrap_err();
-    assert_eq!(error, "there is no stage `bb`: did you mean `b`?");
+    assert_eq!(error.message, "there is no stage `bb`: did you mean `b`?");
 }
 
 #[test]
@@ -409,9 +409,9 @@ fn mistakes_in_the_wiring_are_refused_with_place_and_remedy() {
     3:13: unknown stage kind `emitt` (did you mean `emit`?)
     3:27: stage `a` has no parameter `valeu` (did you mean `value`?)
     3:13: stage `a` needs the parameter `value` (add `value: …`; the README and `ncf-pipe schema` list the parameters of `emit`)
-    3:34: stage `a`: `value`: invalid type: string "many", expected i64
+    3:34: stage `a`: `value`: invalid type: string "many", expected a whole number
     3:34: stage `a`: `value`: 13 is refused (take 12)
-    3:13: input `of` of stage `a` is not connected (it takes `number`, which no stage of this pipeline gives)
+    3:13: input `of` of stage `a` is not connected (it takes `number`, which no stage of this pipeline gives; a stage of kind `emit` or `half` or `sum` or `copy` or `rogue` would)
     4:32: there is no stage `c` (inputs name a stage of this file, or one of its outputs as `stage.output`)
     4:19: input `of` of stage `b` is not connected (add `inputs: {of: …}`; `number` comes from `a`)
     4:28: `half` has no input `off` (did you mean `of`?)

@@ -147,6 +147,7 @@ impl Stage for Evaluate {
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let model: Model = context.input("model")?;
         let split: Split = context.input("split")?;
+        model.check_split(&split)?;
         let pool: Option<Pool> = context.optional("pool")?;
         let train = split.train.csr()?;
         let valid = split.valid.csr()?;

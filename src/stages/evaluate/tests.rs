@@ -68,7 +68,7 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
             (parameter.name.to_owned(), tensor.unwrap())
         });
         let weights = Weights::from_tensors(tensors.collect());
-        Model { config, weights }.write(History::default(), "train", context).unwrap();
+        Model { config, weights, trained_on: None }.write(History::default(), "train", context).unwrap();
     })
 }
 
