@@ -50,6 +50,16 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Opens a store that must be there already: to look after one that is not would seem to succeed.
+    pub(super) fn open_existing(&self, global: &Global) -> Result<Store, Failed> {
+        let dir = global.at(&self.store);
+        if !dir.exists() {
+            return Err(Failed::input(format!("there is no store `{}`", dir.display()))
+                .help("a run makes one; say where it is with `--store DIR` or `--workdir DIR`"));
+        }
+        self.open(global)
+    }
+
     /// Opens the store.
     pub(super) fn open(&self, global: &Global) -> Result<Store, Failed> {
         let store = Store::open(global.at(&self.store))?;

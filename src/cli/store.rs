@@ -113,7 +113,7 @@ pub(super) fn main(global: &Global, command: &StoreCommand) -> Outcome {
 }
 
 fn ls(global: &Global, args: &LsArgs) -> Outcome {
-    let stored = args.store.open(global)?.ls();
+    let stored = args.store.open_existing(global)?.ls();
     if args.json {
         let rows: Vec<_> = stored
             .iter()
@@ -143,7 +143,7 @@ fn ls(global: &Global, args: &LsArgs) -> Outcome {
 }
 
 fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
-    let store = args.store.open(global)?;
+    let store = args.store.open_existing(global)?;
     let report = store.verify_all(args.repair)?;
     save_memo(&store);
     let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
@@ -184,7 +184,7 @@ fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
 }
 
 fn gc(global: &Global, args: &GcArgs) -> Outcome {
-    let store = args.store.open(global)?;
+    let store = args.store.open_existing(global)?;
     let report = store.gc(&GcOptions {
         older_than: args.older_than,
         max_bytes: args.max_size,
@@ -215,7 +215,7 @@ fn gc(global: &Global, args: &GcArgs) -> Outcome {
 }
 
 fn du(global: &Global, args: &DuArgs) -> Outcome {
-    let size = args.store.open(global)?.du();
+    let size = args.store.open_existing(global)?.du();
     if args.json {
         print::json(
             &json!({"stages": size.manifests, "files": size.blobs, "bytes": size.blob_bytes, "unused": size.unused_bytes,

@@ -171,6 +171,7 @@ fn exit_codes_tell_whose_fault_it_was() {
     project.write("diverges.yaml", text);
     let ran = project.ncf(&["run", "diverges.yaml"]).ends(1);
     assert!(ran.err.contains("learning_rate"), "{}", ran.err);
+    project.ncf(&["store", "verify", "--store", "nowhere"]).ends(2);
     // 3: the store.
     project.write("file", "not a directory");
     project.ncf(&["run", "q.yaml", "--store", "file"]).ends(3);
