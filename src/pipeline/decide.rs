@@ -84,18 +84,19 @@ pub(super) fn key<'m>(
 fn gathered_cell(graph: &Graph, wire: &Wire) -> BTreeMap<String, Value> {
     let producer = graph.node(wire.from);
     let mut cell = producer.cell.clone();
-    cell.values_mut().for_each(without_null);
+    cell.values_mut().for_each(mark_nulls);
     // Axis names cannot start with `@`.
     cell.insert("@stage".to_owned(), Value::String(producer.stage.clone()));
     cell
 }
 
-/// Keys have no `null`, which an axis may have for "not given". Names in a mapping cannot start with `@` by accident.
-fn without_null(value: &mut Value) {
+/// Keys have no `null`, but an axis may have one for "not given": it stays apart from every other value, by a mark that
+/// nobody writes by accident. (Parameters that are `null` are left out instead: see `params`.)
+fn mark_nulls(value: &mut Value) {
     match value {
         Value::Null => *value = serde_json::json!({"@null": true}),
-        Value::Array(items) => items.iter_mut().for_each(without_null),
-        Value::Object(map) => map.values_mut().for_each(without_null),
+        Value::Array(items) => items.iter_mut().for_each(mark_nulls),
+        Value::Object(map) => map.values_mut().for_each(mark_nulls),
         _ => {}
     }
 }
