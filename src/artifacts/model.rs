@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::frames::save;
 use crate::artifacts::split::Split;
+use crate::data::csr::Csr;
 use crate::data::frame::{self, FrameMeta};
 use crate::model::scorer::Scorer;
 use crate::model::{self, Config, Summary, Weights};
@@ -90,13 +91,22 @@ impl Model {
             .help("connect the split that the model was trained on: else it may have seen what is held out here"))
     }
 
-    /// A form of the model that scores fast.
+    /// A form of the model that scores fast. `train` is what users have in training, for models that look at it.
     ///
     /// # Errors
     /// When the device is one that models cannot be used on.
-    pub fn scorer(&self, device: Device) -> Result<Box<dyn Scorer + Send + Sync>> {
+    pub fn scorer(&self, train: &Csr, device: Device) -> Result<Box<dyn Scorer + Send + Sync>> {
         check_device(device)?;
-        self.config.model.scorer(&self.weights).map_err(|error| failed(WEIGHTS, error))
+        self.config.model.scorer(&self.weights, &Trained(train)).map_err(|error| failed(WEIGHTS, error))
+    }
+}
+
+/// What users have in training, as models see it.
+struct Trained<'a>(&'a Csr);
+
+impl model::History for Trained<'_> {
+    fn items(&self, user: u32) -> &[u32] {
+        self.0.row(user)
     }
 }
 
@@ -183,11 +193,11 @@ mod tests {
         assert!(Model::FILES.iter().all(|file| dir.has(file.name)));
         let model = Model::load(&dir).unwrap();
         assert_eq!((&model.config, model.trained_on.as_deref()), (&gmf().config, Some("ab")));
-        let scorer = model.scorer(Device::Auto).unwrap();
+        let scorer = model.scorer(&Csr::union(0, 0, &[]).unwrap(), Device::Auto).unwrap();
         let mut scores = [0.0; 2];
         scorer.score_user(2, &[0, 3], &mut scores).unwrap();
         assert_eq!(scores, [3.0, 3.0]);
-        assert!(model.scorer(Device::Cuda(0)).is_err());
+        assert!(model.scorer(&Csr::union(0, 0, &[]).unwrap(), Device::Cuda(0)).is_err());
     }
 
     #[test]

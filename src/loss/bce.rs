@@ -23,7 +23,7 @@ impl Pointwise for Bce {
 }
 
 /// `1 / (1 + e^−x)`, with an exponent that is never positive, so that it cannot overflow.
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     let e = (-x.abs()).exp();
     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
 }

@@ -1,67 +1,69 @@
-//! A pointwise loss as a candle operation.
+//! A loss as a candle operation.
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
-use crate::loss::Pointwise;
+use crate::loss::{Asked, LossSpec, Scored};
 
-/// The mean of `loss` over a batch, differentiable by the logits.
-pub(super) fn mean(loss: impl Pointwise + 'static, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    logits.contiguous()?.apply_op2(&labels.contiguous()?, Mean { loss })
+/// The loss of a batch, differentiable by the logits.
+pub(super) fn of_batch(loss: LossSpec, logits: &Tensor, labels: &[f32], step: u64) -> Result<Tensor> {
+    if logits.dims() != [labels.len()] || labels.is_empty() {
+        bail!("a loss takes as many logits as labels, at least one, not {:?} and {}", logits.dims(), labels.len());
+    }
+    logits.contiguous()?.apply_op1(OfBatch { loss, labels: labels.to_vec(), step })
 }
 
-/// Each term is computed in f64 and the sum is taken in the order of the batch, so that the result depends neither on
-/// the type, but for its rounding, nor on threads.
-struct Mean<L> {
-    loss: L,
+/// All is computed in f64 and in the order of the batch, so that the result depends neither on the type, but for its
+/// rounding, nor on threads.
+struct OfBatch {
+    loss: LossSpec,
+    labels: Vec<f32>,
+    step: u64,
 }
 
-impl<L: Pointwise> CustomOp2 for Mean<L> {
+impl CustomOp1 for OfBatch {
     fn name(&self) -> &'static str {
-        "mean-pointwise-loss"
+        "loss-of-batch"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, y: &CpuStorage, yl: &Layout) -> Result<(CpuStorage, Shape)> {
-        if xl.dims() != yl.dims() || xl.dims().len() != 1 || xl.dims()[0] == 0 {
-            bail!("a loss takes as many logits as labels, at least one, not {:?} and {:?}", xl.dims(), yl.dims());
-        }
-        let mean = match (x, y) {
-            (CpuStorage::F32(x), CpuStorage::F32(y)) => {
-                CpuStorage::F32(vec![self.mean(slice(x, xl)?, slice(y, yl)?) as f32])
-            }
-            (CpuStorage::F64(x), CpuStorage::F64(y)) => CpuStorage::F64(vec![self.mean(slice(x, xl)?, slice(y, yl)?)]),
-            _ => bail!("a loss takes logits and labels of the same type, f32 or f64"),
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let value = match x {
+            CpuStorage::F32(x) => CpuStorage::F32(vec![self.value(slice(x, layout)?) as f32]),
+            CpuStorage::F64(x) => CpuStorage::F64(vec![self.value(slice(x, layout)?)]),
+            _ => bail!("a loss takes logits of type f32 or f64"),
         };
-        Ok((mean, Shape::from(())))
+        Ok((value, Shape::from(())))
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = match x.dtype() {
-            DType::F32 => self.slopes::<f32>(x, y, grad)?,
-            DType::F64 => self.slopes::<f64>(x, y, grad)?,
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(match x.dtype() {
+            DType::F32 => self.slopes::<f32>(x, grad)?,
+            DType::F64 => self.slopes::<f64>(x, grad)?,
             other => bail!("a loss has no gradient of type {other:?}"),
-        };
-        Ok((Some(dx), None))
+        }))
     }
 }
 
-impl<L: Pointwise> Mean<L> {
-    fn mean<T: WithDType>(&self, x: &[T], y: &[T]) -> f64 {
-        let sum: f64 = x.iter().zip(y).map(|(x, y)| self.loss.value(x.to_f64(), y.to_f64())).sum();
-        sum / x.len() as f64
+impl OfBatch {
+    fn value<T: WithDType>(&self, x: &[T]) -> f64 {
+        let logits: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+        self.loss.evaluate(Scored { logits: &logits, labels: &self.labels, step: self.step }, Asked::default())
     }
 
-    fn slopes<T: WithDType>(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Tensor> {
-        let (xs, ys) = (x.to_vec1::<T>()?, y.to_vec1::<T>()?);
-        let share = grad.to_scalar::<T>()?.to_f64() / xs.len() as f64;
-        let slope = |(x, y): (&T, &T)| T::from_f64(self.loss.slope(x.to_f64(), y.to_f64()) * share);
-        Tensor::from_vec(xs.iter().zip(&ys).map(slope).collect::<Vec<T>>(), x.shape(), x.device())
+    fn slopes<T: WithDType>(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let logits: Vec<f64> = x.to_vec1::<T>()?.iter().map(|x| x.to_f64()).collect();
+        let mut slopes = vec![0.0; logits.len()];
+        let batch = Scored { logits: &logits, labels: &self.labels, step: self.step };
+        self.loss.evaluate(batch, Asked { slopes: Some(&mut slopes), weights: None });
+        let share = grad.to_scalar::<T>()?.to_f64();
+        let slopes: Vec<T> = slopes.into_iter().map(|slope| T::from_f64(slope * share)).collect();
+        Tensor::from_vec(slopes, x.shape(), x.device())
     }
 }
 
 fn slice<'a, T>(values: &'a [T], layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
-        None => bail!("a loss takes contiguous logits and labels"),
+        None => bail!("a loss takes contiguous logits"),
     }
 }
 
@@ -73,6 +75,7 @@ mod tests {
     use crate::loss::LossSpec;
 
     const X: [f64; 6] = [-40.0, -1.25, 0.0, 0.5, 3.0, 17.5];
+    const LABELS: [f32; 6] = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0];
     const Y: [f64; 6] = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0];
 
     /// The stable form out of candle's own differentiable operations.
@@ -85,7 +88,7 @@ mod tests {
     fn value_and_gradient_equal_those_of_candles_own_operations() {
         let x = Var::new(&X, &Device::Cpu).unwrap();
         let y = candle_core::Tensor::new(&Y, &Device::Cpu).unwrap();
-        let (ours, theirs) = (LossSpec::default().mean(&x, &y).unwrap(), by_candle(&x, &y));
+        let (ours, theirs) = (LossSpec::default().of_batch(&x, &LABELS, 0).unwrap(), by_candle(&x, &y));
         let scalar = |t: &candle_core::Tensor| t.to_scalar::<f64>().unwrap();
         assert!((scalar(&ours) - scalar(&theirs)).abs() < 1e-14);
         let gradient =
@@ -97,13 +100,14 @@ mod tests {
 
     #[test]
     fn batches_of_different_lengths_or_types_are_errors() {
-        let tensor = |n: usize, dtype: DType| candle_core::Tensor::zeros(n, dtype, &Device::Cpu).unwrap();
-        let mean = |a, b| LossSpec::default().mean(&a, &b);
-        assert!(mean(tensor(3, F32), tensor(2, F32)).is_err());
-        assert!(mean(tensor(0, F32), tensor(0, F32)).is_err());
-        assert!(mean(tensor(3, F32), tensor(3, F64)).is_err());
-        assert!(mean(tensor(3, U32), tensor(3, U32)).is_err());
-        assert!(mean(tensor(3, F64), tensor(3, F64)).is_ok());
+        let of = |n: usize, dtype: DType, labels: usize| {
+            let logits = candle_core::Tensor::zeros(n, dtype, &Device::Cpu).unwrap();
+            LossSpec::default().of_batch(&logits, &vec![0.0; labels], 0)
+        };
+        assert!(of(3, F32, 2).is_err());
+        assert!(of(0, F32, 0).is_err());
+        assert!(of(3, U32, 3).is_err());
+        assert!(of(3, F64, 3).is_ok());
     }
 
     #[test]

@@ -1,19 +1,11 @@
 //! Generalised matrix factorisation.
 
-use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::scorer::{self, ScoreError, Scorer};
-use crate::model::{Architecture, Catalogue, Init, Parameter, Refused, Result, Weights};
-
-const USER: &str = "embed_user_GMF.weight";
-const ITEM: &str = "embed_item_GMF.weight";
-const OUTPUT: &str = "predict_layer.weight";
-const BIAS: &str = "predict_layer.bias";
-
-/// The largest number of factors: a thousand times what the papers use.
-const MAX_FACTORS: u32 = 65_536;
+use crate::model::mlp::FACTORS;
+use crate::model::tower::{Head, Tables, Tower};
+use crate::model::{Family, Refused, widths};
 
 /// Generalised matrix factorisation (He et al. 2017, eq. 9): `logit = h · (p_u ∘ q_i) + b`.
 ///
@@ -38,146 +30,43 @@ pub struct Gmf {
 }
 
 fn default_factors() -> u32 {
-    32
+    FACTORS
 }
 
-impl Architecture for Gmf {
+impl Family for Gmf {
     fn name(&self) -> &'static str {
         "GMF"
     }
 
-    fn check(&self) -> Result<(), Refused> {
-        if (1..=MAX_FACTORS).contains(&self.factors) {
-            return Ok(());
+    fn normalise(&mut self) -> Result<(), Refused> {
+        widths::check("factors", self.factors)
+    }
+
+    fn tower(&self) -> Tower {
+        Tower {
+            product: Some(tables(self.factors)),
+            perceptron: None,
+            head: Head::Linear { weight: "predict_layer.weight", bias: Some("predict_layer.bias") },
+            item_bias: None,
+            normal_init: false,
         }
-        Err(Refused { field: "factors", message: format!("must be between 1 and {MAX_FACTORS}, not {}", self.factors) })
-    }
-
-    fn parameters(&self, Catalogue { n_users, n_items }: Catalogue) -> Vec<Parameter> {
-        let factors = self.factors as usize;
-        let table = |name, rows: u32| {
-            let init = Init::Normal { std: 0.01 };
-            Parameter { name, shape: vec![rows as usize, factors], init }
-        };
-        vec![
-            table(USER, n_users),
-            table(ITEM, n_items),
-            Parameter { name: OUTPUT, shape: vec![1, factors], init: Init::KaimingUniform { fan_in: factors } },
-            Parameter { name: BIAS, shape: vec![1], init: Init::Zeros },
-        ]
-    }
-
-    fn logits(&self, weights: &Weights, users: &Tensor, items: &Tensor) -> Result<Tensor> {
-        let p = weights.get(USER)?.index_select(users, 0)?;
-        let q = weights.get(ITEM)?.index_select(items, 0)?;
-        let logits = (p * q)?.matmul(&weights.get(OUTPUT)?.t()?)?.squeeze(1)?;
-        Ok(logits.broadcast_add(weights.get(BIAS)?)?)
-    }
-
-    fn scorer(&self, weights: &Weights) -> Result<Box<dyn Scorer + Send + Sync>> {
-        Ok(Box::new(GmfScorer::new(weights)?))
     }
 }
 
-/// As many items as are scored together: their sums stay in registers.
-const LANES: usize = 16;
-
-/// Scores by `(h ∘ p_u) · q_i + b`, with the item table laid out so that the sums of [`LANES`] items run side by side.
-///
-/// Each sum runs over the factors in their order, whatever else is scored: all scores are exactly reproducible, and
-/// those of the two methods are equal to the last bit.
-struct GmfScorer {
-    factors: usize,
-    n_items: usize,
-    /// `h ∘ P`, row by row.
-    users: Vec<f32>,
-    /// `Q`, row by row, for single items.
-    items: Vec<f32>,
-    /// `Q` in blocks of [`LANES`] items, factor by factor; the last block is filled up with zeros.
-    blocks: Vec<f32>,
-    bias: f32,
-}
-
-impl GmfScorer {
-    fn new(weights: &Weights) -> Result<Self> {
-        let values = |name| -> Result<Vec<f32>> { Ok(weights.get(name)?.flatten_all()?.to_vec1()?) };
-        let (h, p, items, bias) = (values(OUTPUT)?, values(USER)?, values(ITEM)?, values(BIAS)?);
-        let factors = h.len().max(1);
-        let users = p.chunks_exact(factors).flat_map(|row| row.iter().zip(&h).map(|(p, h)| p * h)).collect();
-        let n_items = items.len() / factors;
-        let mut blocks = vec![0.0; n_items.div_ceil(LANES) * LANES * factors];
-        for (item, row) in items.chunks_exact(factors).enumerate() {
-            let block = item / LANES * LANES * factors;
-            for (k, &value) in row.iter().enumerate() {
-                blocks[block + k * LANES + item % LANES] = value;
-            }
-        }
-        Ok(Self { factors, n_items, users, items, blocks, bias: bias.iter().sum() })
-    }
-
-    fn user(&self, user: u32) -> scorer::Result<&[f32]> {
-        row(&self.users, self.factors, user).ok_or_else(|| ScoreError::new(format!("the model has no user {user}")))
-    }
-}
-
-fn row(table: &[f32], factors: usize, id: u32) -> Option<&[f32]> {
-    let start = (id as usize).checked_mul(factors)?;
-    table.get(start..)?.get(..factors)
-}
-
-impl Scorer for GmfScorer {
-    fn n_users(&self) -> usize {
-        self.users.len() / self.factors
-    }
-
-    fn n_items(&self) -> usize {
-        self.n_items
-    }
-
-    fn score_user(&self, user: u32, items: &[u32], out: &mut [f32]) -> scorer::Result<()> {
-        let p = self.user(user)?;
-        for (score, &item) in out.iter_mut().zip(items) {
-            let q = row(&self.items, self.factors, item)
-                .ok_or_else(|| ScoreError::new(format!("the model has no item {item}")))?;
-            *score = p.iter().zip(q).fold(0.0, |sum, (p, q)| sum + p * q) + self.bias;
-        }
-        Ok(())
-    }
-
-    fn score_all(&self, users: &[u32], out: &mut [f32]) -> scorer::Result<()> {
-        // Items outside, users inside: a block of items is read from memory once for all users.
-        if users.len().checked_mul(self.n_items) != Some(out.len()) {
-            let (n, m) = (users.len(), self.n_items);
-            return Err(ScoreError::new(format!("{n} × {m} scores do not fit {} places", out.len())));
-        }
-        let rows: Vec<&[f32]> = users.iter().map(|&user| self.user(user)).collect::<scorer::Result<_>>()?;
-        for (block, q) in self.blocks.chunks_exact(LANES * self.factors).enumerate() {
-            let first = block * LANES;
-            let width = LANES.min(self.n_items - first);
-            for (row, p) in rows.iter().enumerate() {
-                let mut sums = [0.0_f32; LANES];
-                for (&p, q) in p.iter().zip(q.as_chunks::<LANES>().0) {
-                    for (sum, q) in sums.iter_mut().zip(q) {
-                        *sum += p * q;
-                    }
-                }
-                let start = row * self.n_items + first;
-                for (score, sum) in out[start..start + width].iter_mut().zip(sums) {
-                    *score = sum + self.bias;
-                }
-            }
-        }
-        Ok(())
-    }
+/// The embeddings of GMF, alone and as a part of NeuMF.
+pub(super) fn tables(factors: u32) -> Tables {
+    Tables { user: "embed_user_GMF.weight", item: "embed_item_GMF.weight", width: factors as usize }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Tensor};
 
     use super::*;
-    use crate::model::Config;
+    use crate::model::{Architecture, Catalogue, Config, Input, NoHistory, Trainable, Weights};
 
+    const USER: &str = "embed_user_GMF.weight";
+    const BIAS: &str = "predict_layer.bias";
     const SIZES: Catalogue = Catalogue { n_users: 5, n_items: 37 };
 
     fn gmf() -> Gmf {
@@ -194,7 +83,7 @@ mod tests {
         let parameters = gmf().parameters(SIZES);
         let tensors = parameters.iter().zip(0..).map(|(p, salt)| {
             let values = noise(p.count().unwrap(), salt);
-            (p.name.to_owned(), Tensor::from_vec(values, p.shape.as_slice(), &Device::Cpu).unwrap())
+            (p.name.clone(), Tensor::from_vec(values, p.shape.as_slice(), &Device::Cpu).unwrap())
         });
         Weights::new(tensors.collect(), &parameters, DType::F32).unwrap()
     }
@@ -210,7 +99,11 @@ mod tests {
     fn logits_follow_the_formula() {
         let (users, items) = ([0_u32, 4, 2, 4], [36_u32, 0, 17, 17]);
         let tensor = |ids: &[u32]| Tensor::new(ids, &Device::Cpu).unwrap();
-        let logits = gmf().logits(&weights(), &tensor(&users), &tensor(&items)).unwrap().to_vec1::<f32>().unwrap();
+        let logits = gmf()
+            .logits(&weights(), &Input::pairs(&tensor(&users), &tensor(&items)))
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         for ((user, item), logit) in users.into_iter().zip(items).zip(logits) {
             assert!((f64::from(logit) - by_hand(user as usize, item as usize)).abs() < 1e-6);
         }
@@ -218,7 +111,7 @@ mod tests {
 
     #[test]
     fn scores_follow_the_formula_and_both_methods_agree_to_the_last_bit() {
-        let scorer = gmf().scorer(&weights()).unwrap();
+        let scorer = gmf().scorer(&weights(), &NoHistory).unwrap();
         assert_eq!((scorer.n_users(), scorer.n_items()), (5, 37));
         let users = [3, 0, 3, 4];
         let mut all = vec![f32::NAN; users.len() * 37];
@@ -236,20 +129,19 @@ mod tests {
 
     #[test]
     fn ids_outside_of_the_catalogue_are_errors() {
-        let scorer = gmf().scorer(&weights()).unwrap();
+        let scorer = gmf().scorer(&weights(), &NoHistory).unwrap();
         assert!(scorer.score_user(5, &[0], &mut [0.0]).is_err());
         assert!(scorer.score_user(0, &[37], &mut [0.0]).is_err());
         assert!(scorer.score_all(&[0, u32::MAX], &mut [0.0; 74]).is_err());
-        assert!(scorer.score_all(&[0], &mut [0.0; 36]).is_err());
         let out = Tensor::new(&[5_u32], &Device::Cpu).unwrap();
-        assert!(gmf().logits(&weights(), &out, &out).is_err());
+        assert!(gmf().logits(&weights(), &Input::pairs(&out, &out)).is_err());
     }
 
     #[test]
     fn factors_must_be_between_one_and_a_limit() {
-        assert!(gmf().check().is_ok());
-        assert_eq!(Gmf { factors: 0 }.check().unwrap_err().field, "factors");
-        assert!(Gmf { factors: MAX_FACTORS + 1 }.check().is_err());
+        assert!(Architecture::normalise(&mut gmf()).is_ok());
+        assert_eq!(Architecture::normalise(&mut Gmf { factors: 0 }).unwrap_err().field, "factors");
+        assert!(Architecture::normalise(&mut Gmf { factors: widths::MAX_WIDTH + 1 }).is_err());
     }
 
     #[test]

@@ -1,21 +1,37 @@
 //! Recommender models: what they learn, how it starts, and how scores come out of it.
 //!
-//! A model is one file with one type that holds the hyper-parameters and implements [`Architecture`], and one variant
-//! of [`ModelSpec`]. Weights are candle tensors under the names that PyTorch gives them. This room imports no other
+//! A model is one file with one type that holds the hyper-parameters and implements [`Architecture`] and, if gradients
+//! train it, [`Trainable`]; and one variant of [`ModelSpec`]. Those built of the parts of a [`tower::Tower`] say only
+//! how. Weights are candle tensors under the names that PyTorch gives them. This room imports no other
 //! room; random bits come from the caller.
 
+mod cdae;
 mod error;
 pub mod file;
 mod gmf;
+mod input;
+mod mf;
+mod mlp;
+mod neumf;
+mod neumf_d2l;
 mod parameter;
 pub mod scorer;
 mod spec;
 mod summary;
+pub mod tower;
+mod tower_scorer;
 mod weights;
+mod widths;
 
+pub use cdae::Cdae;
 pub use error::{Error, Refused, Result};
 pub use gmf::Gmf;
+pub use input::{History, Input, NoHistory, Noise};
+pub use mf::Mf;
+pub use mlp::Mlp;
+pub use neumf::NeuMf;
+pub use neumf_d2l::NeuMfD2l;
 pub use parameter::{Catalogue, Init, Parameter};
-pub use spec::{Architecture, Config, ModelSpec};
+pub use spec::{Architecture, Config, Family, ModelSpec, Trainable};
 pub use summary::{Layer, Summary};
 pub use weights::Weights;

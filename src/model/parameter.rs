@@ -15,7 +15,7 @@ pub struct Catalogue {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// Its name in PyTorch's `state_dict`.
-    pub name: &'static str,
+    pub name: String,
     /// Its dimensions; a linear layer's weight is `[out, in]`, as in PyTorch.
     pub shape: Vec<usize>,
     /// The distribution of its first values.
@@ -50,6 +50,14 @@ pub enum Init {
         /// The standard deviation.
         std: f64,
     },
+    /// Uniform between plus and minus `sqrt(6 / (fan_in + fan_out))`: `nn.init.xavier_uniform_(w)` (Glorot & Bengio
+    /// 2010, eq. 16).
+    XavierUniform {
+        /// The number of inputs of the layer.
+        fan_in: usize,
+        /// The number of its outputs.
+        fan_out: usize,
+    },
     /// Uniform between plus and minus `gain · sqrt(3 / fan_in)`, with the gain 1 that PyTorch has for a sigmoid
     /// output and for `a = 1`: `nn.init.kaiming_uniform_(w, a=1, nonlinearity='sigmoid')` (He et al. 2015, eq. 10).
     KaimingUniform {
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_parameter_too_large_to_count_is_refused() {
-        let huge = |shape: &[usize]| Parameter { name: "w", shape: shape.to_vec(), init: Init::Zeros };
+        let huge = |shape: &[usize]| Parameter { name: "w".to_owned(), shape: shape.to_vec(), init: Init::Zeros };
         assert!(huge(&[usize::MAX, 2]).count().is_err());
         assert!(huge(&[usize::MAX / 8]).count().is_err());
         assert_eq!(huge(&[3, 4]).count(), Ok(12));

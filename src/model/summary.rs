@@ -36,7 +36,7 @@ impl Summary {
             .model
             .parameters(config.catalogue())
             .into_iter()
-            .map(|p| Ok(Layer { name: p.name.to_owned(), parameters: p.count()?, shape: p.shape }))
+            .map(|p| Ok(Layer { parameters: p.count()?, name: p.name, shape: p.shape }))
             .collect::<Result<Vec<_>>>()?;
         let parameters = layers.iter().map(|layer| layer.parameters).sum();
         Ok(Self { name: config.model.name().to_owned(), layers, parameters })

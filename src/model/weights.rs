@@ -21,7 +21,7 @@ impl Weights {
     /// Names the first tensor that is missing, too many, or of another shape or type.
     pub fn new(tensors: BTreeMap<String, Tensor>, parameters: &[Parameter], dtype: DType) -> Result<Self> {
         for parameter in parameters {
-            let Some(tensor) = tensors.get(parameter.name) else {
+            let Some(tensor) = tensors.get(&parameter.name) else {
                 return Err(Error::new(format!("tensor `{}` is missing", parameter.name)));
             };
             if tensor.dims() != parameter.shape || tensor.dtype() != dtype {
@@ -34,7 +34,7 @@ impl Weights {
                 )));
             }
         }
-        match tensors.keys().find(|name| parameters.iter().all(|parameter| parameter.name != *name)) {
+        match tensors.keys().find(|name| parameters.iter().all(|parameter| parameter.name != **name)) {
             Some(name) => Err(Error::new(format!("tensor `{name}` is not part of the model"))),
             None => Ok(Self(tensors)),
         }

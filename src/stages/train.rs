@@ -19,8 +19,8 @@ impl Stage for Recipe {
         true
     }
 
-    fn normalise(self) -> Result<Self, ParamError> {
-        match self.check() {
+    fn normalise(mut self) -> Result<Self, ParamError> {
+        match Recipe::normalise(&mut self) {
             Ok(()) => Ok(self),
             Err((path, message)) => Err(ParamError::new(&path, message)),
         }
@@ -191,7 +191,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let finished = train(root.path(), "train", |_| {}).unwrap();
         let model: Model = crate::stage::Artifact::load(&finished.dir).unwrap();
-        let scorer = model.scorer(Device::Cpu).unwrap();
+        let scorer = model.scorer(&crate::data::csr::Csr::union(0, 0, &[]).unwrap(), Device::Cpu).unwrap();
         assert_eq!((scorer.n_users(), scorer.n_items()), (20, 15));
         let fact = |name: &str| {
             let facts = finished.notes.iter().filter_map(|note| match note {

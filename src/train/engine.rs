@@ -7,7 +7,8 @@ use candle_core::Tensor;
 use crate::model::Weights;
 use crate::train::Result;
 
-/// Samples of a step, side by side: `labels[k]` is 1 if user `users[k]` has item `items[k]`, else 0.
+/// Samples of a step, side by side: `labels[k]` is 1 if user `users[k]` has item `items[k]`, else 0. For a pairwise loss
+/// each positive is followed by its negative.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// Dense ids of users.
@@ -46,25 +47,36 @@ pub struct State {
 /// All engines do the same mathematics. They may put work off as long as nobody can see it, which is why reading
 /// weights takes them mutably.
 pub trait Engine {
-    /// Makes one step, and gives the mean loss of the batch before it. The batch is not empty.
+    /// The name under which the manifest says which engine it was.
+    fn name(&self) -> &'static str;
+
+    /// Makes one step with a learning rate, and gives the loss of the batch before it. The batch is not empty.
+    /// `weights`, if asked for, gets how much each sample counted; see [`crate::loss::Asked::weights`].
     ///
     /// # Errors
     /// When the tensor library fails.
-    fn step(&mut self, batch: Batch<'_>) -> Result<f64>;
+    fn step(&mut self, batch: Batch<'_>, learning_rate: f64, weights: Option<&mut [f32]>) -> Result<f64>;
 
-    /// The mean loss of a batch, without a step. The batch is not empty.
+    /// The logits of a batch at the current weights, without dropout, in place of what is in `out`.
     ///
     /// # Errors
     /// When the tensor library fails.
-    fn loss(&mut self, batch: Batch<'_>) -> Result<f64>;
+    fn logits(&mut self, batch: Batch<'_>, out: &mut Vec<f64>) -> Result<()>;
 
-    /// A copy of the weights.
+    /// Does all work that was put off. What follows may differ in the last bits from what would follow without, so that
+    /// it has to be called at the same steps in every run, interrupted or not.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    fn settle(&mut self) -> Result<()>;
+
+    /// A copy of the weights, after [`Engine::settle`].
     ///
     /// # Errors
     /// When the tensor library fails.
     fn weights(&mut self) -> Result<Weights>;
 
-    /// A copy of all that is needed to go on later.
+    /// A copy of all that is needed to go on later, work that was put off included.
     ///
     /// # Errors
     /// When the tensor library fails.

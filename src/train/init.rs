@@ -22,7 +22,7 @@ pub fn first_weights(model: &ModelSpec, catalogue: Catalogue, seed: u64, dtype: 
         .map(|(parameter, number)| {
             let values = values(parameter, philox, number)?;
             let tensor = Tensor::from_vec(values, parameter.shape.as_slice(), &Device::Cpu)?.to_dtype(dtype)?;
-            Ok((parameter.name.to_owned(), tensor))
+            Ok((parameter.name.clone(), tensor))
         })
         .collect::<Result<_>>()?;
     Ok(Weights::new(tensors, &parameters, dtype)?)
@@ -42,15 +42,22 @@ fn values(parameter: &Parameter, philox: Philox, number: u32) -> Result<Vec<f64>
                     pair.iter_mut().zip(normals).for_each(|(value, normal)| *value = std * normal);
                 }
             }
+            Init::XavierUniform { fan_in, fan_out } => {
+                uniform(values, (6.0 / (fan_in + fan_out) as f64).sqrt(), |place| philox.word(first + place, number));
+            }
             Init::KaimingUniform { fan_in } => {
-                let bound = (3.0 / fan_in as f64).sqrt();
-                for (value, place) in values.iter_mut().zip(first..) {
-                    *value = bound * (2.0 * unit_f64(philox.word(place, number)) - 1.0);
-                }
+                uniform(values, (3.0 / fan_in as f64).sqrt(), |place| philox.word(first + place, number));
             }
         }
     });
     Ok(values)
+}
+
+/// Fills `values` with numbers between plus and minus `bound`.
+fn uniform(values: &mut [f64], bound: f64, word: impl Fn(u64) -> u64) {
+    for (value, place) in values.iter_mut().zip(0..) {
+        *value = bound * (2.0 * unit_f64(word(place)) - 1.0);
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ pub mod engine;
 mod error;
 mod history;
 mod init;
+mod noise;
 pub mod optimizer;
 mod recipe;
 mod reference;
 mod samples;
+mod schedule;
 mod trainer;
 
 pub use error::{Error, Kind, Result};
@@ -20,4 +22,5 @@ pub use init::first_weights;
 pub use recipe::{Exclude, Keep, Recipe, Validation, ValidationMetric};
 pub use reference::Reference;
 pub use samples::{Data, Pairs};
+pub use schedule::{Decay, Schedule};
 pub use trainer::{Outcome, Watch, train};

@@ -104,16 +104,32 @@ pub enum Keep {
 }
 
 impl Recipe {
-    /// Refuses settings that cannot work, with the path to the setting.
+    /// The settings of the paper for a model (He et al. 2017, section 4.1).
+    pub fn of(model: ModelSpec) -> Self {
+        Self {
+            model,
+            loss: LossSpec::default(),
+            optimizer: OptimizerSpec::default(),
+            epochs: default_epochs(),
+            batch_size: default_batch_size(),
+            negatives: default_negatives(),
+            exclude: Exclude::default(),
+            validation: Validation::default(),
+        }
+    }
+
+    /// Writes out what follows from the settings that were given, and refuses settings that cannot work, with the path to
+    /// the setting.
     ///
     /// # Errors
     /// The dotted path of the setting, and what is wrong with it.
-    pub fn check(&self) -> Result<(), (String, String)> {
+    pub fn normalise(&mut self) -> Result<(), (String, String)> {
         let below = |prefix: &str| {
             let prefix = prefix.to_owned();
             move |refused: Refused| (format!("{prefix}.{}", refused.field), refused.message)
         };
-        self.model.check().map_err(below("model"))?;
+        self.model.normalise().map_err(below("model"))?;
+        self.loss.check().map_err(|refused| (format!("loss.{}", refused.field), refused.message))?;
         self.optimizer.check().map_err(below("optimizer"))?;
         let counts = [
             ("epochs", self.epochs, u32::MAX - 1),
@@ -153,7 +169,7 @@ mod tests {
             })
         );
         assert_eq!(parse(&serde_json::to_string(&recipe).unwrap()).unwrap(), recipe);
-        assert_eq!(recipe.check(), Ok(()));
+        assert_eq!(recipe.clone().normalise(), Ok(()));
     }
 
     #[test]
@@ -184,7 +200,7 @@ mod tests {
             ("validation.every_epochs", r#"{"model":{"kind":"gmf"},"validation":{"every_epochs":0}}"#),
             ("validation.patience", r#"{"model":{"kind":"gmf"},"validation":{"patience":0}}"#),
         ] {
-            assert_eq!(parse(text).unwrap().check().unwrap_err().0, path);
+            assert_eq!(parse(text).unwrap().normalise().unwrap_err().0, path);
         }
     }
 }

@@ -7,52 +7,58 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::loss::LossSpec;
-use crate::model::{ModelSpec, Weights};
+use crate::loss::{Asked, LossSpec, Scored};
+use crate::model::{History, Input, ModelSpec, Noise, Weights};
 use crate::train::engine::{Batch, Engine, State};
-use crate::train::optimizer::{Optimizer, OptimizerSpec};
-use crate::train::{Error, Result};
+use crate::train::noise::StepNoise;
+use crate::train::optimizer::Optimizer;
+use crate::train::{Error, Recipe, Result};
 
 /// A model in training on the processor.
-pub struct Reference {
+pub struct Reference<'a> {
     model: ModelSpec,
     loss: LossSpec,
-    dtype: DType,
+    seed: u64,
+    history: &'a dyn History,
     vars: BTreeMap<String, Var>,
     /// The same tensors as `vars`, in the form that the model takes.
     weights: Weights,
     optimizer: Box<dyn Optimizer>,
 }
 
-impl Reference {
-    /// Starts from `weights`, which set the type of all arithmetic: F32, or F64 for comparisons.
+impl<'a> Reference<'a> {
+    /// Starts from `weights`, which set the type of all arithmetic: F32, or F64 for comparisons. `seed` is that of
+    /// dropout, `history` what users have in training.
     ///
     /// # Errors
     /// When the weights are not those of the model, or the tensor library fails.
-    pub fn new(model: &ModelSpec, loss: &LossSpec, optimizer: &OptimizerSpec, weights: &Weights) -> Result<Self> {
+    pub fn new(recipe: &Recipe, seed: u64, history: &'a dyn History, weights: &Weights) -> Result<Self> {
         let vars: BTreeMap<String, Var> = weights
             .tensors()
             .iter()
             .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?)))
             .collect::<Result<_>>()?;
-        let dtype = vars.values().next().map_or(DType::F32, |var| var.dtype());
         let aliases = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let optimizer = optimizer.build(&vars)?;
-        Ok(Self {
-            model: model.clone(),
-            loss: loss.clone(),
-            dtype,
-            vars,
-            weights: Weights::from_tensors(aliases),
-            optimizer,
-        })
+        let optimizer = recipe.optimizer.build(&vars)?;
+        let weights = Weights::from_tensors(aliases);
+        let (model, loss) = (recipe.model.clone(), recipe.loss.clone());
+        Ok(Self { model, loss, seed, history, vars, weights, optimizer })
     }
 
-    fn mean_loss(&self, batch: Batch<'_>) -> Result<Tensor> {
+    /// The logits of a batch, `[batch]`.
+    fn forward(&self, batch: Batch<'_>, noise: Option<&dyn Noise>) -> Result<Tensor> {
         let users = Tensor::new(batch.users, &Device::Cpu)?;
         let items = Tensor::new(batch.items, &Device::Cpu)?;
-        let labels = Tensor::new(batch.labels, &Device::Cpu)?.to_dtype(self.dtype)?;
-        Ok(self.loss.mean(&self.model.logits(&self.weights, &users, &items)?, &labels)?)
+        let input = Input { users: &users, items: &items, noise, history: self.history };
+        Ok(self.model.logits(&self.weights, &input)?)
+    }
+
+    /// The logits of a training step and the loss, differentiable.
+    fn train_loss(&self, batch: Batch<'_>) -> Result<(Tensor, Tensor)> {
+        let step = self.optimizer.steps();
+        let logits = self.forward(batch, Some(&StepNoise::new(self.seed, step)))?;
+        let loss = self.loss.of_batch(&logits, batch.labels, step)?;
+        Ok((logits, loss))
     }
 }
 
@@ -60,15 +66,29 @@ fn number(loss: &Tensor) -> Result<f64> {
     Ok(loss.to_dtype(DType::F64)?.to_scalar()?)
 }
 
-impl Engine for Reference {
-    fn step(&mut self, batch: Batch<'_>) -> Result<f64> {
-        let loss = self.mean_loss(batch)?;
-        self.optimizer.step(&self.vars, &loss.backward()?)?;
+impl Engine for Reference<'_> {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn step(&mut self, batch: Batch<'_>, learning_rate: f64, weights: Option<&mut [f32]>) -> Result<f64> {
+        let (logits, loss) = self.train_loss(batch)?;
+        if weights.is_some() {
+            let logits = logits.to_dtype(DType::F64)?.to_vec1()?;
+            let scored = Scored { logits: &logits, labels: batch.labels, step: self.optimizer.steps() };
+            self.loss.evaluate(scored, Asked { slopes: None, weights });
+        }
+        self.optimizer.step(&self.vars, &loss.backward()?, learning_rate)?;
         number(&loss)
     }
 
-    fn loss(&mut self, batch: Batch<'_>) -> Result<f64> {
-        number(&self.mean_loss(batch)?)
+    fn logits(&mut self, batch: Batch<'_>, out: &mut Vec<f64>) -> Result<()> {
+        *out = self.forward(batch, None)?.to_dtype(DType::F64)?.to_vec1()?;
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
     }
 
     fn weights(&mut self) -> Result<Weights> {

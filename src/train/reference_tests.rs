@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::model::{Catalogue, Config, Gmf};
-use crate::train::optimizer::Adam;
+use crate::model::{Catalogue, Config, Gmf, NoHistory};
+use crate::train::optimizer::{Adam, OptimizerSpec};
 
 type Named = BTreeMap<String, Vec<f64>>;
 
@@ -43,16 +43,16 @@ impl Fixture {
     fn weights(&self, dtype: DType) -> Weights {
         let parameters = self.model().parameters(Catalogue { n_users: self.users, n_items: self.items });
         let tensors = parameters.iter().map(|p| {
-            let values = Tensor::new(self.start[p.name].as_slice(), &Device::Cpu).unwrap();
-            (p.name.to_owned(), values.reshape(p.shape.as_slice()).unwrap().to_dtype(dtype).unwrap())
+            let values = Tensor::new(self.start[&p.name].as_slice(), &Device::Cpu).unwrap();
+            (p.name.clone(), values.reshape(p.shape.as_slice()).unwrap().to_dtype(dtype).unwrap())
         });
         Weights::new(tensors.collect(), &parameters, dtype).unwrap()
     }
 
-    fn engine(&self, dtype: DType, l2: f64) -> Reference {
+    fn engine(&self, dtype: DType, l2: f64) -> Reference<'static> {
         let adam = Adam { learning_rate: self.learning_rate, l2, ..Adam::default() };
-        let optimizer = OptimizerSpec::Adam(adam);
-        Reference::new(&self.model(), &LossSpec::default(), &optimizer, &self.weights(dtype)).unwrap()
+        let recipe = Recipe { optimizer: OptimizerSpec::Adam(adam), ..Recipe::of(self.model()) };
+        Reference::new(&recipe, 0, &NoHistory, &self.weights(dtype)).unwrap()
     }
 
     fn batch(&self, step: usize) -> Batch<'_> {
@@ -85,13 +85,13 @@ fn replay(dtype: DType, tolerance: f64) {
     let mut compared = 0;
     for run in runs {
         let mut engine = fixture.engine(dtype, run.l2);
-        let gradients = engine.mean_loss(fixture.batch(0)).unwrap().backward().unwrap();
+        let gradients = engine.train_loss(fixture.batch(0)).unwrap().1.backward().unwrap();
         for (name, expected) in &run.gradients {
             let found = gradients.get(&engine.vars[name]).unwrap();
             assert!(difference(&values(found), expected) < tolerance, "gradient of {name}");
         }
         for (step, expected) in run.losses.iter().enumerate() {
-            let loss = engine.step(fixture.batch(step)).unwrap();
+            let loss = engine.step(fixture.batch(step), fixture.learning_rate, None).unwrap();
             assert!((loss / expected - 1.0).abs() < tolerance, "l2 {}, step {step}: {loss} {expected}", run.l2);
             if step == 0 {
                 let apart = worst(&engine.weights().unwrap(), &run.after_one_step);
@@ -135,7 +135,7 @@ fn weights_saved_by_pytorch_load_and_give_its_scores() {
     let config = Config { model: fixture.model(), n_users: fixture.users, n_items: fixture.items };
     let bytes = include_bytes!("../../tests/fixtures/torch_gmf.safetensors");
     let weights = Weights::from_file(bytes, &config).unwrap();
-    let scorer = config.model.scorer(&weights).unwrap();
+    let scorer = config.model.scorer(&weights, &NoHistory).unwrap();
     let mut scores = vec![0.0; fixture.logits.len()];
     scorer.score_all(&(0..fixture.users).collect::<Vec<_>>(), &mut scores).unwrap();
     let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
@@ -147,7 +147,9 @@ fn a_restored_engine_goes_on_as_if_it_had_never_stopped() {
     let fixture = fixture();
     let mut through = fixture.engine(DType::F32, 0.01);
     let go = |engine: &mut Reference, from: usize, to: usize| {
-        (from..to).map(|step| engine.step(fixture.batch(step)).unwrap()).collect::<Vec<_>>()
+        (from..to)
+            .map(|step| engine.step(fixture.batch(step), fixture.learning_rate, None).unwrap())
+            .collect::<Vec<_>>()
     };
     go(&mut through, 0, 30);
     let state = through.state().unwrap();

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use candle_core::DType;
 
-use crate::model::Weights;
+use crate::data::csr::Csr;
+use crate::loss::{Asked, Scored};
+use crate::model::{History, Weights};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::engine::Engine;
 use crate::train::history::{Verdict, judge};
@@ -61,18 +63,29 @@ pub fn train(recipe: &Recipe, seed: u64, data: Data<'_>, scratch: Option<&Path>,
             .help("split off rows for validation, or use `keep: last` without `patience`"));
     }
     let first = first_weights(&recipe.model, data.catalogue, seed, DType::F32)?;
-    let engine = Reference::new(&recipe.model, &recipe.loss, &recipe.optimizer, &first)?;
+    let history =
+        Known(Csr::from_pairs(data.catalogue.n_users, data.catalogue.n_items, data.train.users, data.train.items)?);
+    let engine = Reference::new(recipe, seed, &history, &first)?;
     let fingerprint = checkpoint::fingerprint(recipe, seed, &data);
     let scratch = scratch.map(|dir| (dir, fingerprint.as_str()));
     let validation = source.validation()?;
     Run { recipe, source, validation, engine: Box::new(engine), scratch, watch }.run()
 }
 
+/// What users have in training, as models see it.
+struct Known(Csr);
+
+impl History for Known {
+    fn items(&self, user: u32) -> &[u32] {
+        self.0.row(user)
+    }
+}
+
 struct Run<'a> {
     recipe: &'a Recipe,
     source: Source<'a>,
     validation: Samples,
-    engine: Box<dyn Engine>,
+    engine: Box<dyn Engine + 'a>,
     /// Where checkpoints lie, and the fingerprint that they bear.
     scratch: Option<(&'a Path, &'a str)>,
     watch: Watch<'a>,
@@ -141,7 +154,7 @@ impl Run<'_> {
         while epoch.next_batch(self.recipe.batch_size as usize, &mut samples) {
             let batch = samples.batch();
             progress.steps += 1;
-            let loss = self.engine.step(batch)?;
+            let loss = self.engine.step(batch, self.recipe.optimizer.learning_rate(), None)?;
             if !loss.is_finite() {
                 return Err(diverged(format!("the loss is {loss} in epoch {}, step {}", number + 1, progress.steps)));
             }
@@ -175,9 +188,11 @@ impl Run<'_> {
         if !due || self.validation.batch().is_empty() {
             return Ok(None);
         }
-        let mut sum = 0.0;
+        let (mut sum, mut logits) = (0.0, Vec::new());
         for batch in self.validation.batches(VALIDATION_BATCH) {
-            sum += self.engine.loss(batch)? * batch.len() as f64;
+            self.engine.logits(batch, &mut logits)?;
+            let scored = Scored { logits: &logits, labels: batch.labels, step: 0 };
+            sum += self.recipe.loss.evaluate(scored, Asked::default()) * batch.len() as f64;
         }
         let loss = sum / self.validation.batch().len() as f64;
         if !loss.is_finite() {

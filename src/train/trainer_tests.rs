@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::model::{Catalogue, Gmf, ModelSpec};
+use crate::model::{Catalogue, Gmf, ModelSpec, NoHistory};
 use crate::train::{Kind, Pairs};
 
 /// Users like the items of their own half of the catalogue; every fifth positive is held out.
@@ -62,7 +62,7 @@ fn a_model_learns_which_items_belong_to_a_user() {
     let (first, last) = (outcome.history[0], outcome.history[11]);
     assert!(last.train_loss < 0.75 * first.train_loss, "{first:?} {last:?}");
     assert!(last.valid_loss < first.valid_loss);
-    let scorer = recipe().model.scorer(&outcome.weights).unwrap();
+    let scorer = recipe().model.scorer(&outcome.weights, &NoHistory).unwrap();
     let mut scores = vec![0.0; 30 * 40];
     scorer.score_all(&(0..30).collect::<Vec<_>>(), &mut scores).unwrap();
     let right_half = (0..30).filter(|&user| {

@@ -169,7 +169,7 @@ impl Stage for Evaluate {
         let counts = Counts::of(positives, &train);
         let rounds = 1 + u64::from(self.popularity_baseline);
         context.progress().start(Some(rounds * counts.evaluated as u64), "users");
-        let evaluation = evaluate(model.scorer(context.device())?.as_ref(), &task, context)?;
+        let evaluation = evaluate(model.scorer(&train, context.device())?.as_ref(), &task, context)?;
         let popularity = self
             .popularity_baseline
             .then(|| evaluate(&Popularity::new(counts.users, &train.item_counts()), &task, context))

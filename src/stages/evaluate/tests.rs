@@ -61,7 +61,7 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
         let device = candle_core::Device::Cpu;
         let tensors = config.model.parameters(config.catalogue()).into_iter().map(|parameter| {
             let shape = parameter.shape;
-            let tensor = match parameter.name {
+            let tensor = match parameter.name.as_str() {
                 "embed_item_GMF.weight" => candle_core::Tensor::from_slice(&scores, shape, &device),
                 _ => candle_core::Tensor::full(2.0_f32, shape, &device),
             };

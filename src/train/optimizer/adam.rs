@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Refused;
-use crate::train::optimizer::Optimizer;
+use crate::train::optimizer::{Optimizer, require};
 use crate::train::{Error, Result};
 
 /// Adam (Kingma & Ba 2015) with bias correction, ε outside of the root, and dense moments: those of a row that the
@@ -49,29 +49,26 @@ impl Default for Adam {
 impl Adam {
     pub(super) fn check(&self) -> Result<(), Refused> {
         let beta = |value: f64| (0.0..1.0).contains(&value);
-        let checks = [
+        require(&[
             ("learning_rate", self.learning_rate, self.learning_rate > 0.0, "above 0"),
             ("beta1", self.beta1, beta(self.beta1), "at least 0 and below 1"),
             ("beta2", self.beta2, beta(self.beta2), "at least 0 and below 1"),
             ("epsilon", self.epsilon, self.epsilon > 0.0, "above 0"),
             ("l2", self.l2, self.l2 >= 0.0, "at least 0"),
-        ];
-        match checks.into_iter().find(|(_, value, holds, _)| !(*holds && value.is_finite())) {
-            Some((field, value, _, range)) => Err(Refused { field, message: format!("must be {range}, not {value}") }),
-            None => Ok(()),
-        }
+        ])
     }
 
-    pub(super) fn build(&self, vars: &BTreeMap<String, Var>) -> Result<DenseAdam> {
+    /// An optimizer that, apart from the gradients, shrinks weights by `weight_decay` times the learning rate.
+    pub(super) fn build(&self, weight_decay: f64, vars: &BTreeMap<String, Var>) -> Result<DenseAdam> {
         let moments = vars
             .iter()
             .map(|(name, var)| Ok((name.clone(), Moments::zeros(var.dtype(), var.elem_count())?)))
             .collect::<Result<_>>()?;
-        Ok(DenseAdam { settings: self.clone(), steps: 0, moments })
+        Ok(DenseAdam { settings: self.clone(), weight_decay, steps: 0, moments })
     }
 
     /// The numbers of step `t`, counted from 1, as PyTorch computes them: in f64.
-    fn coefficients(&self, t: u64) -> Coefficients<f64> {
+    fn coefficients(&self, t: u64, learning_rate: f64, weight_decay: f64) -> Coefficients<f64> {
         let t = t as f64;
         Coefficients {
             l2: self.l2,
@@ -80,7 +77,8 @@ impl Adam {
             keep2: 1.0 - self.beta2,
             root_correction2: (1.0 - self.beta2.powf(t)).sqrt(),
             epsilon: self.epsilon,
-            step_size: self.learning_rate / (1.0 - self.beta1.powf(t)),
+            step_size: learning_rate / (1.0 - self.beta1.powf(t)),
+            shrink: 1.0 - learning_rate * weight_decay,
         }
     }
 }
@@ -95,6 +93,7 @@ struct Coefficients<T> {
     root_correction2: T,
     epsilon: T,
     step_size: T,
+    shrink: T,
 }
 
 /// A floating-point type that Adam computes in.
@@ -124,6 +123,7 @@ impl Coefficients<f64> {
             root_correction2: T::from_f64(self.root_correction2),
             epsilon: T::from_f64(self.epsilon),
             step_size: T::from_f64(self.step_size),
+            shrink: T::from_f64(self.shrink),
         }
     }
 }
@@ -143,6 +143,7 @@ impl<T: Real> Coefficients<T> {
 
     fn step_chunk(self, theta: &mut [T], m: &mut [T], v: &mut [T], gradient: &[T]) {
         for (((theta, m), v), &g) in theta.iter_mut().zip(m).zip(v).zip(gradient) {
+            *theta *= self.shrink;
             let g = g + self.l2 * *theta;
             *m += (g - *m) * self.keep1;
             *v = *v * self.beta2 + self.keep2 * g * g;
@@ -197,14 +198,15 @@ impl Moments {
 #[derive(Debug)]
 pub(super) struct DenseAdam {
     settings: Adam,
+    weight_decay: f64,
     steps: u64,
     moments: BTreeMap<String, Moments>,
 }
 
 impl Optimizer for DenseAdam {
-    fn step(&mut self, vars: &BTreeMap<String, Var>, gradients: &GradStore) -> Result<()> {
+    fn step(&mut self, vars: &BTreeMap<String, Var>, gradients: &GradStore, learning_rate: f64) -> Result<()> {
         self.steps += 1;
-        let coefficients = self.settings.coefficients(self.steps);
+        let coefficients = self.settings.coefficients(self.steps, learning_rate, self.weight_decay);
         for ((name, moments), var) in self.moments.iter_mut().zip(vars.values()) {
             let gradient = match gradients.get(var) {
                 Some(gradient) => gradient.contiguous()?,
@@ -309,9 +311,9 @@ mod tests {
         let adam = Adam { learning_rate: 0.1, l2: 0.01, ..Adam::default() };
         let start = [-2.0, 0.0, 3.0, 3.0 + 1e-9];
         let vars = vars(&start);
-        let mut optimizer = adam.build(&vars).unwrap();
+        let mut optimizer = adam.build(0.0, &vars).unwrap();
         for t in 1..=50 {
-            optimizer.step(&vars, &gradients(&vars)).unwrap();
+            optimizer.step(&vars, &gradients(&vars), adam.learning_rate).unwrap();
             for (start, now) in start.into_iter().zip(vars["w"].to_vec1::<f64>().unwrap()) {
                 let expected = by_the_paper(&adam, start, t);
                 assert!((now - expected).abs() <= 1e-13 * expected.abs().max(1.0), "step {t}: {now} {expected}");
@@ -322,11 +324,11 @@ mod tests {
     #[test]
     fn a_variable_without_a_gradient_still_moves_by_its_moments() {
         let vars = vars(&[1.0]);
-        let mut optimizer = Adam::default().build(&vars).unwrap();
-        optimizer.step(&vars, &gradients(&vars)).unwrap();
+        let mut optimizer = Adam::default().build(0.0, &vars).unwrap();
+        optimizer.step(&vars, &gradients(&vars), 0.001).unwrap();
         let after_one = vars["w"].to_vec1::<f64>().unwrap()[0];
         let nothing = Var::new(&[0.0_f64], &Device::Cpu).unwrap().sum_all().unwrap().backward().unwrap();
-        optimizer.step(&vars, &nothing).unwrap();
+        optimizer.step(&vars, &nothing, 0.001).unwrap();
         // m₂ = β₁ m₁ = .9 · .1 g, v₂ = β₂ v₁ = .999 · .001 g²; corrected by 1 − .9² and 1 − .999².
         let expected = after_one + 0.001 * (0.09 / 0.19) / (0.000_999_f64 / 0.001_999).sqrt();
         assert!((vars["w"].to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-10);
@@ -335,20 +337,20 @@ mod tests {
     #[test]
     fn a_restored_optimizer_goes_on_as_if_it_had_never_stopped() {
         let through = vars(&[-2.0, 5.0]);
-        let mut optimizer = Adam::default().build(&through).unwrap();
-        (0..3).for_each(|_| optimizer.step(&through, &gradients(&through)).unwrap());
+        let mut optimizer = Adam::default().build(0.0, &through).unwrap();
+        (0..3).for_each(|_| optimizer.step(&through, &gradients(&through), 0.001).unwrap());
         let resumed = vars(&through["w"].to_vec1::<f64>().unwrap());
-        let mut other = Adam::default().build(&resumed).unwrap();
+        let mut other = Adam::default().build(0.0, &resumed).unwrap();
         other.restore(optimizer.steps(), &optimizer.moments().unwrap()).unwrap();
         for (optimizer, vars) in [(&mut optimizer, &through), (&mut other, &resumed)] {
-            (0..3).for_each(|_| optimizer.step(vars, &gradients(vars)).unwrap());
+            (0..3).for_each(|_| optimizer.step(vars, &gradients(vars), 0.001).unwrap());
         }
         assert_eq!(through["w"].to_vec1::<f64>().unwrap(), resumed["w"].to_vec1::<f64>().unwrap());
     }
 
     #[test]
     fn moments_that_do_not_fit_are_refused() {
-        let mut optimizer = Adam::default().build(&vars(&[1.0, 2.0])).unwrap();
+        let mut optimizer = Adam::default().build(0.0, &vars(&[1.0, 2.0])).unwrap();
         let moments = |n: usize, dtype| {
             let zeros = Tensor::zeros(n, dtype, &Device::Cpu).unwrap();
             BTreeMap::from([("m.w".to_owned(), zeros.clone()), ("v.w".to_owned(), zeros)])
@@ -363,8 +365,8 @@ mod tests {
     fn long_variables_are_stepped_as_short_ones() {
         let n = (1 << 16) + 17;
         let long = vars(&(0..n).map(f64::from).collect::<Vec<_>>());
-        let mut optimizer = Adam::default().build(&long).unwrap();
-        optimizer.step(&long, &gradients(&long)).unwrap();
+        let mut optimizer = Adam::default().build(0.0, &long).unwrap();
+        optimizer.step(&long, &gradients(&long), 0.001).unwrap();
         let now = long["w"].to_vec1::<f64>().unwrap();
         for k in [0, 1, (1 << 15) - 1, 1 << 15, n - 1] {
             let expected = by_the_paper(&Adam::default(), f64::from(k), 1);

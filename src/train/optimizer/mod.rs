@@ -4,6 +4,8 @@
 //! not be resumed. An optimizer is one file with one type, and one variant of [`OptimizerSpec`].
 
 mod adam;
+mod adamw;
+mod sgd;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use crate::model::Refused;
 use crate::train::Result;
 
 pub use adam::Adam;
+pub use adamw::AdamW;
+pub use sgd::Sgd;
 
 /// An optimizer and its hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +27,11 @@ pub use adam::Adam;
 pub enum OptimizerSpec {
     /// Adam.
     Adam(Adam),
+    /// Adam with decoupled weight decay.
+    #[serde(rename = "adamw")]
+    AdamW(AdamW),
+    /// Stochastic gradient descent, with or without momentum.
+    Sgd(Sgd),
 }
 
 impl Default for OptimizerSpec {
@@ -39,6 +48,8 @@ impl OptimizerSpec {
     pub fn check(&self) -> Result<(), Refused> {
         match self {
             Self::Adam(adam) => adam.check(),
+            Self::AdamW(adamw) => adamw.check(),
+            Self::Sgd(sgd) => sgd.check(),
         }
     }
 
@@ -48,18 +59,29 @@ impl OptimizerSpec {
     /// When the variables are of a type that it does not know.
     pub fn build(&self, vars: &BTreeMap<String, Var>) -> Result<Box<dyn Optimizer>> {
         match self {
-            Self::Adam(adam) => Ok(Box::new(adam.build(vars)?)),
+            Self::Adam(adam) => Ok(Box::new(adam.build(0.0, vars)?)),
+            Self::AdamW(adamw) => Ok(Box::new(adamw.build(vars)?)),
+            Self::Sgd(sgd) => Ok(Box::new(sgd.build(vars)?)),
+        }
+    }
+
+    /// The learning rate before any schedule.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Self::Adam(adam) => adam.learning_rate,
+            Self::AdamW(adamw) => adamw.learning_rate,
+            Self::Sgd(sgd) => sgd.learning_rate,
         }
     }
 }
 
 /// Changes variables by their gradients, step by step.
 pub trait Optimizer: Send {
-    /// Makes one step. A variable without a gradient has the gradient 0.
+    /// Makes one step with a learning rate. A variable without a gradient has the gradient 0.
     ///
     /// # Errors
     /// When the tensor library fails.
-    fn step(&mut self, vars: &BTreeMap<String, Var>, gradients: &GradStore) -> Result<()>;
+    fn step(&mut self, vars: &BTreeMap<String, Var>, gradients: &GradStore, learning_rate: f64) -> Result<()>;
 
     /// How many steps were made.
     fn steps(&self) -> u64;
@@ -75,4 +97,12 @@ pub trait Optimizer: Send {
     /// # Errors
     /// When the moments are not those of such an optimizer of the same variables.
     fn restore(&mut self, steps: u64, moments: &BTreeMap<String, Tensor>) -> Result<()>;
+}
+
+/// Refuses the first hyper-parameter (name, value, whether it is in its range, the range) that is not in its range.
+fn require(checks: &[(&'static str, f64, bool, &str)]) -> Result<(), Refused> {
+    match checks.iter().find(|(_, value, holds, _)| !(*holds && value.is_finite())) {
+        Some((field, value, _, range)) => Err(Refused { field, message: format!("must be {range}, not {value}") }),
+        None => Ok(()),
+    }
 }

@@ -1,0 +1,164 @@
+//! The collaborative denoising auto-encoder.
+
+use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::scorer::{self, ScoreError, Scorer};
+use crate::model::{
+    Architecture, Catalogue, History, Init, Input, Parameter, Refused, Result, Trainable, Weights, widths,
+};
+
+const ITEM_IN: &str = "item_in.weight";
+const USER: &str = "user_embedding.weight";
+const HIDDEN_BIAS: &str = "hidden_bias";
+const ITEM_OUT: &str = "item_out.weight";
+const OUT_BIAS: &str = "item_out_bias";
+
+/// Collaborative denoising auto-encoder (Wu et al. 2016, eq. 6 and 7), with the sigmoid for the hidden layer and logits
+/// as outputs: `z_u = σ(Wᵀ ỹ_u + v_u + b)`, `x_ui = w'_i · z_u + b'_i`, where `ỹ_u` is what the user has in training,
+/// each item of which is dropped with the probability `corruption` in training, and else weighted by
+/// `1 / (1 − corruption)`.
+///
+/// Like the other models it is trained on positives and sampled negatives (section 3.3 of the paper); samples of one
+/// user in a batch share one corrupted row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cdae {
+    /// The width of the hidden layer.
+    #[serde(default = "default_hidden")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub hidden: u32,
+    /// The probability with which an item of the input is dropped in training.
+    #[serde(default = "default_corruption")]
+    pub corruption: f64,
+}
+
+/// The size that Wang et al. (2021) use.
+fn default_hidden() -> u32 {
+    200
+}
+
+/// In the middle of the ratios that Wu et al. (2016) try.
+fn default_corruption() -> f64 {
+    0.5
+}
+
+impl Architecture for Cdae {
+    fn name(&self) -> &'static str {
+        "CDAE"
+    }
+
+    fn normalise(&mut self) -> Result<(), Refused> {
+        widths::check("hidden", self.hidden)?;
+        widths::check_dropout(self.corruption).map_err(|refused| Refused { field: "corruption", ..refused })
+    }
+
+    fn parameters(&self, Catalogue { n_users, n_items }: Catalogue) -> Vec<Parameter> {
+        let (users, items, hidden) = (n_users as usize, n_items as usize, self.hidden as usize);
+        let glorot = Init::XavierUniform { fan_in: items, fan_out: hidden };
+        let parameter = |name: &str, shape: &[usize], init| Parameter { name: name.into(), shape: shape.into(), init };
+        vec![
+            parameter(ITEM_IN, &[items, hidden], glorot),
+            parameter(USER, &[users, hidden], Init::Normal { std: 0.01 }),
+            parameter(HIDDEN_BIAS, &[hidden], Init::Zeros),
+            parameter(ITEM_OUT, &[items, hidden], glorot),
+            parameter(OUT_BIAS, &[items], Init::Zeros),
+        ]
+    }
+
+    fn scorer(&self, weights: &Weights, history: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
+        Ok(Box::new(CdaeScorer::new(weights, history)?))
+    }
+}
+
+impl Trainable for Cdae {
+    fn logits(&self, weights: &Weights, input: &Input<'_>) -> Result<Tensor> {
+        let users = input.users.to_vec1::<u32>()?;
+        let device = input.users.device();
+        // Each user of the batch once, in the order of the first appearance.
+        let mut distinct: Vec<u32> = Vec::new();
+        let mut seats = std::collections::BTreeMap::new();
+        let slots: Vec<u32> = users
+            .iter()
+            .map(|&user| {
+                *seats.entry(user).or_insert_with(|| {
+                    distinct.push(user);
+                    distinct.len() as u32 - 1
+                })
+            })
+            .collect();
+        let (mut rows, mut items) = (Vec::new(), Vec::new());
+        for (row, &user) in (0_u32..).zip(&distinct) {
+            let own = input.history.items(user);
+            rows.extend(std::iter::repeat_n(row, own.len()));
+            items.extend_from_slice(own);
+        }
+        let own = weights.get(USER)?.index_select(&Tensor::new(distinct, device)?, 0)?;
+        let mut hidden = own.broadcast_add(weights.get(HIDDEN_BIAS)?)?;
+        if !items.is_empty() {
+            let mut mask = vec![1.0; items.len()];
+            if let Some(noise) = input.noise.filter(|_| self.corruption > 0.0) {
+                noise.multipliers(0, 1, self.corruption, &mut mask);
+            }
+            let n = items.len();
+            let chosen = weights.get(ITEM_IN)?.index_select(&Tensor::new(items, device)?, 0)?;
+            let mask = Tensor::from_vec(mask, (n, 1), device)?.to_dtype(chosen.dtype())?;
+            hidden = hidden.index_add(&Tensor::new(rows, device)?, &chosen.broadcast_mul(&mask)?, 0)?;
+        }
+        let z = ((hidden.neg()?.exp()? + 1.0)?.recip()?).index_select(&Tensor::new(slots, device)?, 0)?;
+        let out = weights.get(ITEM_OUT)?.index_select(input.items, 0)?;
+        let bias = weights.get(OUT_BIAS)?.index_select(input.items, 0)?;
+        Ok(((z * out)?.sum(1)? + bias)?)
+    }
+}
+
+/// Scores by the hidden layer of each user, which does not change once the model is trained.
+struct CdaeScorer {
+    hidden: usize,
+    /// `z_u`, row by row.
+    users: Vec<f32>,
+    items: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl CdaeScorer {
+    fn new(weights: &Weights, history: &dyn History) -> Result<Self> {
+        let values = |name| -> Result<Vec<f32>> { Ok(weights.get(name)?.flatten_all()?.to_vec1()?) };
+        let (input, mut users, bias) = (values(ITEM_IN)?, values(USER)?, values(HIDDEN_BIAS)?);
+        let hidden = bias.len().max(1);
+        for (user, z) in (0_u32..).zip(users.chunks_exact_mut(hidden)) {
+            z.iter_mut().zip(&bias).for_each(|(z, bias)| *z += bias);
+            for &item in history.items(user) {
+                let row = input.chunks_exact(hidden).nth(item as usize).unwrap_or_default();
+                z.iter_mut().zip(row).for_each(|(z, w)| *z += w);
+            }
+            z.iter_mut().for_each(|z| *z = 1.0 / (1.0 + (-*z).exp()));
+        }
+        Ok(Self { hidden, users, items: values(ITEM_OUT)?, bias: values(OUT_BIAS)? })
+    }
+}
+
+impl Scorer for CdaeScorer {
+    fn n_users(&self) -> usize {
+        self.users.len() / self.hidden
+    }
+
+    fn n_items(&self) -> usize {
+        self.bias.len()
+    }
+
+    fn score_user(&self, user: u32, items: &[u32], out: &mut [f32]) -> scorer::Result<()> {
+        let row = |table: &'_ [f32], id: u32| -> Option<Vec<f32>> {
+            Some(table.get(id as usize * self.hidden..)?.get(..self.hidden)?.to_vec())
+        };
+        let z = row(&self.users, user).ok_or_else(|| ScoreError::new(format!("the model has no user {user}")))?;
+        for (score, &item) in out.iter_mut().zip(items) {
+            let start = item as usize * self.hidden;
+            let own = self.items.get(start..start + self.hidden).zip(self.bias.get(item as usize));
+            let (w, bias) = own.ok_or_else(|| ScoreError::new(format!("the model has no item {item}")))?;
+            *score = z.iter().zip(w).map(|(z, w)| z * w).sum::<f32>() + bias;
+        }
+        Ok(())
+    }
+}
