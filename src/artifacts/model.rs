@@ -19,8 +19,10 @@ const CONFIG: &str = "config.json";
 const SUMMARY: &str = "model.json";
 /// Which training rows the model has seen.
 const TRAINED_ON: &str = "trained_on.json";
-/// A row for each epoch.
+/// A row for each epoch and each validation.
 const HISTORY: &str = "history.parquet";
+/// What the loss did with noise, where that is known.
+const DENOISING: &str = "denoising.parquet";
 
 /// A trained model.
 #[derive(Debug, Clone)]
@@ -40,24 +42,58 @@ struct TrainedOn {
     train_digest: String,
 }
 
-/// The content of `history.parquet`: `epoch` (Int32, from 1), `train_loss` and `valid_loss` (Float64, null where an
-/// epoch was not validated). No times: the same training has the same bytes.
+/// The content of `history.parquet`, a row for each epoch and each validation: `epoch` (Int32, from 1), `step` (Int64),
+/// `train_loss` (Float64, the mean over the samples since the row before), `valid_loss` and, if validation goes by a
+/// metric, `valid_<metric>` (Float64, null where nothing was validated). No times: the same training has the same bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    /// The mean training loss of each epoch.
+    /// The epoch that was going on or had just ended, counted from 1.
+    pub epoch: Vec<i32>,
+    /// The number of steps made by then.
+    pub step: Vec<i64>,
+    /// The mean training loss since the row before.
     pub train_loss: Vec<f64>,
-    /// The mean validation loss after each epoch.
+    /// The mean validation loss.
     pub valid_loss: Vec<Option<f64>>,
+    /// The name of the column and the values of the metric by which validation goes.
+    pub valid_metric: Option<(String, Vec<Option<f64>>)>,
 }
 
 impl History {
     fn into_columns(self) -> Vec<Column> {
-        let epochs: Vec<i32> = (1..).take(self.train_loss.len()).collect();
-        vec![
-            Series::new("epoch".into(), epochs).into_column(),
+        let mut columns = vec![
+            Series::new("epoch".into(), self.epoch).into_column(),
+            Series::new("step".into(), self.step).into_column(),
             Series::new("train_loss".into(), self.train_loss).into_column(),
             Series::new("valid_loss".into(), self.valid_loss).into_column(),
-        ]
+        ];
+        columns.extend(self.valid_metric.map(|(name, values)| Series::new(name.into(), values).into_column()));
+        columns
+    }
+}
+
+/// The content of `denoising.parquet`, a row for each epoch: what a loss did with the training positives, where it is
+/// known which of them are noise.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Denoising {
+    /// Whole numbers, Int64: the name of each column and its values.
+    pub counts: Vec<(&'static str, Vec<i64>)>,
+    /// Shares and means, Float64, null where they are not defined.
+    pub values: Vec<(&'static str, Vec<Option<f64>>)>,
+}
+
+impl Denoising {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(self, kind: &str, context: &Context<'_>) -> Result<()> {
+        let rows = self.counts.first().map_or(0, |(_, values)| values.len());
+        let epochs: Vec<i32> = (1..).take(rows).collect();
+        let mut columns = vec![Series::new("epoch".into(), epochs).into_column()];
+        columns.extend(self.counts.into_iter().map(|(name, values)| Series::new(name.into(), values).into_column()));
+        columns.extend(self.values.into_iter().map(|(name, values)| Series::new(name.into(), values).into_column()));
+        save(context, DENOISING, &frame::frame(rows, columns)?, &FrameMeta::of(kind))
     }
 }
 
@@ -102,7 +138,7 @@ impl Model {
 }
 
 /// What users have in training, as models see it.
-struct Trained<'a>(&'a Csr);
+pub struct Trained<'a>(pub &'a Csr);
 
 impl model::History for Trained<'_> {
     fn items(&self, user: u32) -> &[u32] {
@@ -138,6 +174,7 @@ impl Artifact for Model {
         FileSpec::always(SUMMARY),
         FileSpec::always(HISTORY),
         FileSpec::maybe(TRAINED_ON),
+        FileSpec::maybe(DENOISING),
     ];
 
     /// Reads configuration and weights, and refuses weights that are not those of the configuration.
@@ -174,14 +211,20 @@ mod tests {
         let config = Config::from_json(json.as_bytes()).unwrap();
         let tensors = config.model.parameters(config.catalogue()).into_iter().map(|parameter| {
             let ones = candle_core::Tensor::ones(parameter.shape, candle_core::DType::F32, &candle_core::Device::Cpu);
-            (parameter.name.to_owned(), ones.unwrap())
+            (parameter.name, ones.unwrap())
         });
         Model { weights: Weights::from_tensors(tensors.collect()), config, trained_on: Some("ab".to_owned()) }
     }
 
     fn written(out: &Path) -> ArtifactDir {
         let context = context(out);
-        let history = History { train_loss: vec![0.5, 0.25], valid_loss: vec![None, Some(0.75)] };
+        let history = History {
+            epoch: vec![1, 2],
+            step: vec![10, 20],
+            train_loss: vec![0.5, 0.25],
+            valid_loss: vec![None, Some(0.75)],
+            valid_metric: Some(("valid_ndcg_10".to_owned(), vec![None, Some(0.1)])),
+        };
         gmf().write(history, "train", &context).unwrap();
         ArtifactDir::written("train", out, context.into_results().0)
     }
@@ -190,7 +233,7 @@ mod tests {
     fn a_model_is_read_back_and_scores() {
         let out = tempfile::tempdir().unwrap();
         let dir = written(out.path());
-        assert!(Model::FILES.iter().all(|file| dir.has(file.name)));
+        assert!(Model::FILES.iter().all(|file| dir.has(file.name) || file.name == DENOISING));
         let model = Model::load(&dir).unwrap();
         assert_eq!((&model.config, model.trained_on.as_deref()), (&gmf().config, Some("ab")));
         let scorer = model.scorer(&Csr::union(0, 0, &[]).unwrap(), Device::Auto).unwrap();
@@ -210,6 +253,8 @@ mod tests {
         assert_eq!(column("epoch").i32().unwrap().into_no_null_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(column("train_loss").f64().unwrap().into_no_null_iter().collect::<Vec<_>>(), [0.5, 0.25]);
         assert_eq!(column("valid_loss").f64().unwrap().iter().collect::<Vec<_>>(), [None, Some(0.75)]);
+        assert_eq!(column("valid_ndcg_10").f64().unwrap().iter().collect::<Vec<_>>(), [None, Some(0.1)]);
+        assert_eq!(column("step").i64().unwrap().into_no_null_iter().collect::<Vec<_>>(), [10, 20]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Pools of negatives: evaluation candidates, and optional training negatives.
 
-use crate::artifacts::frames::{named, open};
-use crate::data::frame::FrameMeta;
+use crate::artifacts::frames::{named, open, read};
+use crate::data::frame::{FrameMeta, ITEM, USER, dense_ids};
 use crate::data::pool;
 use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
 
@@ -29,6 +29,22 @@ impl Pool {
     /// The candidates of a user, ascending; `None` for a user without a list. See [`pool::Pool`].
     pub fn candidates(&self, user: u32) -> Option<&[u32]> {
         self.0.candidates(user)
+    }
+
+    /// The training negatives, user by user, and the numbers of users and items; `None` for a pool without any.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn training(dir: &ArtifactDir) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+        if !dir.has(TRAIN) {
+            return Ok(None);
+        }
+        let (frame, meta) = read(dir, TRAIN, Some(&[USER, ITEM]))?;
+        let bound = |n: Option<u64>| n.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let users = dense_ids(&frame, USER, bound(meta.n_users));
+        let items = dense_ids(&frame, ITEM, bound(meta.n_items));
+        let (users, items) = users.and_then(|users| Ok((users, items?))).map_err(|error| named(dir, TRAIN, error))?;
+        Ok(Some((users, items)))
     }
 
     /// All lists and the numbers of users and items.

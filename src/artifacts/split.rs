@@ -5,7 +5,7 @@ use polars::prelude::DataFrame;
 use crate::artifacts::dataset::{ITEMS, USERS};
 use crate::artifacts::frames::{named, read, save};
 use crate::data::csr::Csr;
-use crate::data::frame::{FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER, dense_ids};
+use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER, bools, dense_ids};
 use crate::data::remap::check_count;
 use crate::data::{self};
 use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
@@ -139,6 +139,18 @@ impl Split {
     pub fn write_ids(users: &DataFrame, items: &DataFrame, meta: &FrameMeta, context: &Context<'_>) -> Result<()> {
         save(context, USERS, users, meta)?;
         save(context, ITEMS, items, meta)
+    }
+
+    /// Whether each training interaction is a true positive, if the split says so in a column `clean`.
+    ///
+    /// # Errors
+    /// When the file is damaged, or the column does not hold a boolean in each row.
+    pub fn train_clean(&self) -> Result<Option<Vec<bool>>> {
+        let (frame, _) = read(&self.dir, TRAIN, None)?;
+        if frame.column(CLEAN).is_err() {
+            return Ok(None);
+        }
+        bools(&frame, CLEAN).map(Some).map_err(|error| named(&self.dir, TRAIN, error))
     }
 
     /// The digest of the training rows, in hexadecimal: equal digests mean the same training.

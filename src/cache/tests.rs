@@ -55,7 +55,7 @@ fn described(n: u64, stage: &str, files: &[(&str, &[u8])]) -> Manifest {
 
 /// Runs a toy stage that writes these files.
 fn put(store: &Store, n: u64, files: &[(&str, &[u8])]) -> Manifest {
-    let work = store.begin(acquire(store, n)).unwrap();
+    let work = store.begin(acquire(store, n), None).unwrap();
     for (name, bytes) in files {
         fs::write(work.out().join(name), bytes).unwrap();
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::cache::disk::{self, Stat};
 use crate::cache::error::During;
 use crate::cache::host::Owner;
-use crate::cache::{FileEntry, Lock, Manifest, Result, Store, StoreError, memo};
+use crate::cache::{FileEntry, Lock, Manifest, Result, StageKey, Store, StoreError, memo};
 
 /// Temporary files of processes that are gone are removed after this time.
 const ABANDONED: Duration = Duration::from_hours(24);
@@ -25,14 +25,16 @@ pub struct Work<'a> {
     dir: TempDir,
     out: PathBuf,
     scratch: PathBuf,
+    /// Whether what lies in `scratch` is still of use once the stage is finished.
+    keep_scratch: bool,
 }
 
 impl Store {
-    /// Prepares the work on a key.
+    /// Prepares the work on a key. Stages of the same `family` share a place for checkpoints, which outlives them.
     ///
     /// # Errors
     /// When the store cannot be written to.
-    pub fn begin(&self, lock: Lock) -> Result<Work<'_>> {
+    pub fn begin(&self, lock: Lock, family: Option<&StageKey>) -> Result<Work<'_>> {
         self.prepare()?;
         let tmp = self.tmp();
         let dir = tempfile::Builder::new()
@@ -41,11 +43,12 @@ impl Store {
             .during("create a directory in", &tmp)?;
         let out = dir.path().join("out");
         // Two that work on the same key must not get into each other's checkpoints.
-        let scratch = if lock.is_held() { self.scratch(lock.key()) } else { dir.path().join("scratch") };
+        let scratch =
+            if lock.is_held() { self.scratch(family.unwrap_or(lock.key())) } else { dir.path().join("scratch") };
         for path in [&out, &scratch] {
             fs::create_dir_all(path).during("create", path)?;
         }
-        Ok(Work { store: self, lock, dir, out, scratch })
+        Ok(Work { store: self, lock, dir, out, scratch, keep_scratch: family.is_some() })
     }
 
     /// Removes the temporary files of processes of this host that are gone, after a day. Returns how many.
@@ -135,7 +138,7 @@ impl Work<'_> {
             .map_err(|error| StoreError::io_sized("write", &target, error, bytes.len() as u64))?;
         let manifests = store.dir.join("manifests");
         disk::sync_dir(&manifests).during("sync", &manifests)?;
-        if self.lock.is_held() {
+        if self.lock.is_held() && !self.keep_scratch {
             // What is left of it would only take space; the next cleaning finds it.
             let _ = disk::remove(&self.scratch);
         }

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use bce::Bce;
-pub use bpr::Bpr;
+pub use bpr::{Bpr, Reduction};
 pub use error::Refused;
 pub use focal::Focal;
 pub use r_ce::ReweightedCe;

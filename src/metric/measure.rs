@@ -69,6 +69,18 @@ impl Measure {
         metrics.iter().flat_map(of_one).collect()
     }
 
+    /// The measure of this name, such as `ndcg@10` or `auc`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (family, k) = match name.split_once('@') {
+            Some((family, k)) => (family, Some(k.parse().ok()?)),
+            None => (name, None),
+        };
+        let all = [Metric::Hr, Metric::Ndcg, Metric::Recall, Metric::Precision, Metric::Mrr, Metric::Map, Metric::Auc];
+        let metric = all.into_iter().find(|metric| metric.name() == family)?;
+        let is_one = if k.is_some() { metric.has_cut() } else { metric.has_whole() };
+        is_one.then_some(Self { metric, k })
+    }
+
     /// The length of the list, if it is cut.
     pub fn k(&self) -> Option<NonZeroUsize> {
         self.k
@@ -118,6 +130,16 @@ mod tests {
             measures(&[Metric::Hr, Metric::Mrr, Metric::Auc], &[5, 10]).iter().map(Measure::name).collect();
         assert_eq!(names, ["hr@5", "hr@10", "mrr@5", "mrr@10", "mrr", "auc"]);
         assert_eq!(measures(&[Metric::Hr], &[10])[0].column(), "hr_10");
+    }
+
+    #[test]
+    fn names_are_read_back_and_others_are_not() {
+        for measure in measures(&ALL, &[1, 50]) {
+            assert_eq!(Measure::parse(&measure.name()), Some(measure));
+        }
+        for name in ["", "hr", "hr@", "hr@0", "hr@-1", "auc@10", "ndgc@10", "hr@10@5"] {
+            assert_eq!(Measure::parse(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::pipeline::world::Oracle;
 #[derive(Debug, Clone)]
 pub(super) struct Keyed {
     pub(super) key: StageKey,
+    /// The key of the stage that [`crate::stage::Stage::continues`] names.
+    pub(super) family: Option<StageKey>,
     pub(super) identity: Identity,
     pub(super) sources: BTreeMap<String, SourceDigest>,
 }
@@ -47,6 +49,7 @@ pub(super) fn key<'m>(
         inputs.entry(wire.port.name.to_owned()).or_default().push(InputIdentity { cell, digest });
     }
     let mut params = node.params.clone();
+    let mut continues = node.work.continues();
     let mut sources = BTreeMap::new();
     for source in &node.sources {
         let digest = oracle.source(&source.path).map_err(|error| Failure {
@@ -58,8 +61,10 @@ pub(super) fn key<'m>(
             )),
         })?;
         // The content stands for the path: the same bytes elsewhere are the same input.
-        if let Some(map) = params.as_object_mut() {
-            map.remove(source.param);
+        for params in [Some(&mut params), continues.as_mut()].into_iter().flatten() {
+            if let Some(map) = params.as_object_mut() {
+                map.remove(source.param);
+            }
         }
         sources.insert(source.param.to_owned(), digest);
     }
@@ -72,12 +77,16 @@ pub(super) fn key<'m>(
         sources: sources.iter().map(|(param, source)| (param.clone(), source.digest)).collect(),
         seed: node.work.is_seeded().then_some(node.seed),
     };
-    let key = identity.key().map_err(|error| Failure {
-        class: Class::Data,
-        message: format!("the parameters have no key: {error}"),
-        help: Some("numbers must be finite".to_owned()),
-    })?;
-    Ok(Keyed { key, identity, sources })
+    let key_of = |identity: &Identity| {
+        identity.key().map_err(|error| Failure {
+            class: Class::Data,
+            message: format!("the parameters have no key: {error}"),
+            help: Some("numbers must be finite".to_owned()),
+        })
+    };
+    let key = key_of(&identity)?;
+    let family = continues.map(|params| key_of(&Identity { params, ..identity.clone() })).transpose()?;
+    Ok(Keyed { key, family, identity, sources })
 }
 
 /// How a gathered input is told apart: its stage and its coordinates.

@@ -73,7 +73,7 @@ pub(super) fn make(job: &Job<'_>) -> Made {
         Ok(keyed) => keyed,
         Err(failure) => return Made::failed(failure.into()),
     };
-    if let Err(error) = job.lease.keep([&keyed.key]) {
+    if let Err(error) = job.lease.keep([Some(&keyed.key), keyed.family.as_ref()].into_iter().flatten()) {
         return Made::failed(error.into());
     }
     let mut made = Made { key: Some(keyed.key.to_string()), ..Made::failed(StageError::cancelled()) };
@@ -115,7 +115,7 @@ impl Job<'_> {
     fn run(&self, keyed: &Keyed, lock: Lock, why: &[String]) -> Result<Box<Manifest>> {
         let node = self.node();
         let name = node.name();
-        let work = self.world.store.begin(lock)?;
+        let work = self.world.store.begin(lock, keyed.family.as_ref())?;
         let progress = self.observer.started(&Started { name: &name, kind: node.kind.name, why });
         let context = Context::new(ContextParts {
             seed: node.seed,

@@ -52,6 +52,13 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Vec::new()
     }
 
+    /// The stage that stands for all with which this one may share what it leaves in [`Context::scratch`]: others that
+    /// are made from the same inputs and only do more or less of the same. It outlives the stage, so that one that does
+    /// more can go on where this one ended. Without it, only an interrupted run of the same stage finds it again.
+    fn continues(&self) -> Option<Self> {
+        None
+    }
+
     /// Does the work: reads inputs, writes files.
     ///
     /// # Errors
@@ -67,6 +74,8 @@ pub trait DynStage: Send + Sync {
     fn sources(&self) -> Vec<Source>;
     /// See [`Stage::is_seeded`].
     fn is_seeded(&self) -> bool;
+    /// The parameters of [`Stage::continues`].
+    fn continues(&self) -> Option<Value>;
     /// See [`Stage::run`].
     ///
     /// # Errors
@@ -87,6 +96,10 @@ impl<S: Stage> DynStage for S {
 
     fn is_seeded(&self) -> bool {
         Stage::is_seeded(self)
+    }
+
+    fn continues(&self) -> Option<Value> {
+        Stage::continues(self).map(|stage| stage.params())
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {

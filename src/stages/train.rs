@@ -1,18 +1,30 @@
-//! The stage `train`: fits a model to the training part of a split.
+//! The stage `train`: fits a model to the training part of a split by gradients.
 
+use std::cell::Cell;
 use std::time::Instant;
 
-use crate::artifacts::model::{History, Model, check_device};
+use crate::artifacts::model::{Denoising, History, Model, Trained, check_device};
+use crate::artifacts::pool::Pool;
 use crate::artifacts::split::Split;
-use crate::model::{Catalogue, Config};
+use crate::data::csr::Csr;
+use crate::eval::{self, Task};
+use crate::metric::Measure;
+use crate::model::scorer::Scorer;
+use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
 use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
-use crate::train::{self, Data, Outcome, Pairs, Recipe, Watch};
+use crate::train::{self, Criterion, Data, DenoisingRecord, Outcome, Pairs, Recipe, Training, Watch};
 
 impl Stage for Recipe {
     const KIND: &'static str = "train";
-    const ABOUT: &'static str = "fits a model to the training part of a split";
-    const CHANGES: &'static [&'static str] = &["first version"];
-    const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
+    const ABOUT: &'static str = "fits a model to the training part of a split by gradients";
+    const CHANGES: &'static [&'static str] = &["first version", "the history has the step of each row"];
+    const INPUTS: &'static [Port] = &[
+        Port::one::<Split>("split"),
+        Port::optional::<Pool>("pool"),
+        Port::optional::<Model>("start"),
+        Port::optional::<Model>("gmf"),
+        Port::optional::<Model>("mlp"),
+    ];
     const OUTPUTS: &'static [Output] = &[Output::of::<Model>("model")];
 
     fn is_seeded(&self) -> bool {
@@ -20,29 +32,45 @@ impl Stage for Recipe {
     }
 
     fn normalise(mut self) -> Result<Self, ParamError> {
-        match Recipe::normalise(&mut self) {
-            Ok(()) => Ok(self),
-            Err((path, message)) => Err(ParamError::new(&path, message)),
+        Recipe::normalise(&mut self).map_err(|(path, message)| ParamError::new(&path, message))?;
+        if let Criterion::Metric(name) = &self.validation.metric
+            && Measure::parse(name).is_none()
+        {
+            let message = format!("`{name}` is neither `loss` nor a metric");
+            return Err(
+                ParamError::new("validation.metric", message).help("use one such as `ndcg@10`, `hr@10` or `auc`")
+            );
         }
+        Ok(self)
+    }
+
+    /// A run that is made longer goes on where the shorter one ended.
+    fn continues(&self) -> Option<Self> {
+        (!self.schedule.needs_end()).then(|| Self { epochs: 1, ..self.clone() })
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         check_device(context.device())?;
         let split: Split = context.input("split")?;
+        let start = first_weights(self, &split, context)?;
+        let clean = if self.loss.is_denoising() { split.train_clean()? } else { None };
+        let pool = pool(context)?;
         let data = Data {
             catalogue: Catalogue { n_users: split.n_users, n_items: split.n_items },
             train: Pairs { users: &split.train.users, items: &split.train.items },
             valid: Pairs { users: &split.valid.users, items: &split.valid.items },
             test: Pairs { users: &split.test.users, items: &split.test.items },
+            clean: clean.as_deref(),
+            pool: pool.as_ref().map(|(users, items)| Pairs { users, items }),
         };
         let started = Instant::now();
-        let outcome = fit(self, data, context)?;
+        let outcome = fit(self, &split, data, start.as_ref(), context)?;
         note(&outcome, started.elapsed().as_secs_f64(), context);
+        if !outcome.denoising.is_empty() {
+            denoising(&outcome.denoising).write(Self::KIND, context)?;
+        }
+        let history = history(self, &outcome);
         let Catalogue { n_users, n_items } = data.catalogue;
-        let history = History {
-            train_loss: outcome.history.iter().map(|epoch| epoch.train_loss).collect(),
-            valid_loss: outcome.history.iter().map(|epoch| epoch.valid_loss).collect(),
-        };
         let config = Config { model: self.model.clone(), n_users, n_items };
         Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
             history,
@@ -52,7 +80,84 @@ impl Stage for Recipe {
     }
 }
 
-fn fit(recipe: &Recipe, data: Data<'_>, context: &Context<'_>) -> Result<Outcome> {
+fn failed(error: &train::Error) -> StageError {
+    let stopped = match error.kind {
+        train::Kind::Failed => StageError::failed(error),
+        train::Kind::Data => StageError::data(error),
+        train::Kind::Io => StageError { class: crate::stage::Class::Io, ..StageError::failed(error) },
+        train::Kind::Cancelled => StageError::cancelled(),
+    };
+    match &error.help {
+        Some(help) => stopped.help(help),
+        None => stopped,
+    }
+}
+
+/// The weights to begin with, if they are those of models that are connected.
+fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Result<Option<Weights>> {
+    let start: Option<Model> = context.optional("start")?;
+    let (gmf, mlp): (Option<Model>, Option<Model>) = (context.optional("gmf")?, context.optional("mlp")?);
+    let fits = |name: &str, model: &Model| {
+        if (model.config.n_users, model.config.n_items) == (split.n_users, split.n_items) {
+            return Ok(());
+        }
+        Err(StageError::data(format!(
+            "the model connected as `{name}` has other numbers of users or items than the split"
+        ))
+        .help("connect a model that was trained on the same ids"))
+    };
+    match (start, gmf, mlp) {
+        (None, None, None) if recipe.pretrained_alpha.is_some() => {
+            Err(StageError::data("`pretrained_alpha` is given, but no models are connected as `gmf` and `mlp`"))
+        }
+        (None, None, None) => Ok(None),
+        (Some(start), None, None) => {
+            fits("start", &start)?;
+            if start.config.model != recipe.model {
+                let found = serde_json::to_string(&start.config.model).unwrap_or_default();
+                return Err(StageError::data(format!(
+                    "the model connected as `start` is {found}, which is another model"
+                ))
+                .help("give this stage the same `model`"));
+            }
+            Ok(Some(start.weights))
+        }
+        (None, Some(gmf), Some(mlp)) => {
+            fits("gmf", &gmf)?;
+            fits("mlp", &mlp)?;
+            let ModelSpec::NeuMf(neumf) = &recipe.model else {
+                return Err(StageError::data("only a model of kind `neumf` begins with a `gmf` and an `mlp`")
+                    .help("connect one model of the same kind as `start`"));
+            };
+            let parts = [(&gmf.config, &gmf.weights), (&mlp.config, &mlp.weights)];
+            let weights = model::pretrained(neumf, parts, recipe.pretrained_alpha.unwrap_or(0.5));
+            weights.map(Some).map_err(|error| {
+                let help = error.help.clone().unwrap_or_default();
+                StageError::data(&error).help(help)
+            })
+        }
+        _ => Err(StageError::data("models are connected in a way that says not what to begin with")
+            .help("connect either `start`, or both `gmf` and `mlp`")),
+    }
+}
+
+/// The training negatives of the pool, if one is connected.
+fn pool(context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+    let Some(pool) = context.inputs("pool").first() else { return Ok(None) };
+    let negatives = Pool::training(&pool.dir)?;
+    negatives.map(Some).ok_or_else(|| {
+        StageError::data(format!("the pool of stage `{}` has no training negatives", pool.stage))
+            .help("add `train: {negatives: 4}` to that stage, or leave `pool` out to draw them in each epoch")
+    })
+}
+
+fn fit(
+    recipe: &Recipe,
+    split: &Split,
+    data: Data<'_>,
+    start: Option<&Weights>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
     let progress = context.progress();
     let watch = Watch {
         start: &|total, done| {
@@ -63,43 +168,108 @@ fn fit(recipe: &Recipe, data: Data<'_>, context: &Context<'_>) -> Result<Outcome
         remark: &|text| progress.remark(text),
         cancelled: &|| context.cancel().is_cancelled(),
     };
-    train::train(recipe, context.seed(), data, Some(context.scratch()), watch).map_err(|error| {
-        let stopped = match error.kind {
-            train::Kind::Failed => StageError::failed(&error),
-            train::Kind::Data => StageError::data(&error),
-            train::Kind::Io => StageError { class: crate::stage::Class::Io, ..StageError::failed(&error) },
-            train::Kind::Cancelled => StageError::cancelled(),
-        };
-        match error.help {
-            Some(help) => stopped.help(help),
-            None => stopped,
-        }
-    })
+    let (seen, valid) = (split.train.csr()?, split.valid.csr()?);
+    // The full error of a judge, which the trainer only passes through.
+    let stopped = Cell::new(None);
+    let judge = |weights: &Weights| {
+        judge(recipe, weights, &seen, &valid, context).map_err(|error| {
+            let message = error.to_string();
+            stopped.set(Some(error));
+            train::Error::failed(message)
+        })
+    };
+    let by_metric = matches!(recipe.validation.metric, Criterion::Metric(_));
+    let training = Training {
+        recipe,
+        seed: context.seed(),
+        data,
+        start,
+        judge: by_metric.then_some(&judge),
+        scratch: Some(context.scratch()),
+        watch,
+    };
+    training.run().map_err(|error| stopped.take().unwrap_or_else(|| failed(&error)))
+}
+
+/// The value of the metric by which validation goes: validation positives ranked among all items that the user has not
+/// in training.
+fn judge(recipe: &Recipe, weights: &Weights, seen: &Csr, valid: &Csr, context: &Context<'_>) -> Result<f64> {
+    let Criterion::Metric(name) = &recipe.validation.metric else { return Ok(0.0) };
+    let measures: Vec<Measure> = Measure::parse(name).into_iter().collect();
+    let task = Task { positives: valid, sampled: None, full: Some(&[seen]), measures: &measures };
+    let watch = eval::Watch { advance: &|_| (), stop: &|| context.cancel().is_cancelled() };
+    let scorer = recipe.model.scorer(weights, &Trained(seen)).map_err(StageError::failed)?;
+    let found = eval::evaluate(scorer.as_ref() as &dyn Scorer, &task, &watch).map_err(|error| match error {
+        eval::Error::Cancelled => StageError::cancelled(),
+        error => StageError::failed(&error),
+    })?;
+    let mean = found.full.as_ref().and_then(|table| table.mean(0));
+    mean.map(|(mean, _)| mean)
+        .ok_or_else(|| StageError::data(format!("`{name}` is not defined for any user of the validation part")))
 }
 
 /// What the manifest keeps of a run beside its files: here, and only here, may be times.
 fn note(outcome: &Outcome, seconds: f64, context: &Context<'_>) {
-    context.fact("engine", "reference");
-    context.fact("epochs", outcome.history.len());
-    context.fact("epoch_kept", outcome.epoch);
+    context.fact("engine", outcome.engine);
     context.fact("steps", outcome.steps);
     context.fact("samples", outcome.samples);
     context.fact("training_seconds", seconds);
     context.fact("samples_per_second", (outcome.samples as f64 / seconds.max(1e-9)).round());
     if let Some(last) = outcome.history.last() {
+        context.fact("epochs", last.epoch);
         context.fact("train_loss", last.train_loss);
         if let Some(loss) = last.valid_loss {
             context.fact("valid_loss", loss);
         }
     }
+    if let Some(kept) = outcome.history.get(outcome.kept) {
+        context.fact("epoch_kept", kept.epoch);
+        context.fact("step_kept", kept.step);
+    }
     if let Some(epoch) = outcome.resumed_in {
         context.fact("resumed_in_epoch", epoch);
     }
-    if outcome.saturated > 0 {
+    if outcome.missing_negatives > 0 {
         context.warn(format!(
-            "{} training rows have no negatives, because their users have every item",
-            outcome.saturated
+            "{} negatives an epoch are missing, because users have every item or the pool has too few for them",
+            outcome.missing_negatives
         ));
+    }
+}
+
+fn history(recipe: &Recipe, outcome: &Outcome) -> History {
+    let rows = &outcome.history;
+    let metric = match &recipe.validation.metric {
+        Criterion::Loss => None,
+        Criterion::Metric(name) => Measure::parse(name),
+    };
+    History {
+        epoch: rows.iter().map(|row| row.epoch as i32).collect(),
+        step: rows.iter().map(|row| row.step as i64).collect(),
+        train_loss: rows.iter().map(|row| row.train_loss).collect(),
+        valid_loss: rows.iter().map(|row| row.valid_loss).collect(),
+        valid_metric: metric
+            .map(|metric| (format!("valid_{}", metric.column()), rows.iter().map(|row| row.valid_metric).collect())),
+    }
+}
+
+fn denoising(records: &[DenoisingRecord]) -> Denoising {
+    let count = |of: fn(&DenoisingRecord) -> u64| records.iter().map(|record| of(record) as i64).collect();
+    let value = |of: fn(&DenoisingRecord) -> Option<f64>| records.iter().map(of).collect();
+    Denoising {
+        counts: vec![
+            ("positives", count(|record| record.positives)),
+            ("noisy", count(|record| record.noisy)),
+            ("dropped", count(|record| record.dropped)),
+            ("dropped_noisy", count(|record| record.dropped_noisy)),
+        ],
+        values: vec![
+            ("precision", value(DenoisingRecord::precision)),
+            ("recall", value(DenoisingRecord::recall)),
+            ("noise_rate", value(DenoisingRecord::noise_rate)),
+            ("mean_weight_noisy", value(|record| record.mean_weights()[0])),
+            ("mean_weight_clean", value(|record| record.mean_weights()[1])),
+        ],
     }
 }
 
@@ -162,6 +332,7 @@ mod tests {
     fn train(root: &Path, name: &str, change: impl FnOnce(&mut ContextParts<'_>)) -> Result<Finished> {
         let recipe = r#"{"model": {"kind": "gmf", "factors": 4}, "epochs": 3, "batch_size": 32}"#;
         let recipe: Recipe = serde_json::from_str(recipe).unwrap();
+        let recipe = Stage::normalise(recipe).unwrap();
         let dir = root.join("split");
         let dir = if dir.exists() { reopened(&dir) } else { split(root) };
         let connect = |parts: &mut ContextParts<'_>| {
@@ -191,7 +362,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let finished = train(root.path(), "train", |_| {}).unwrap();
         let model: Model = crate::stage::Artifact::load(&finished.dir).unwrap();
-        let scorer = model.scorer(&crate::data::csr::Csr::union(0, 0, &[]).unwrap(), Device::Cpu).unwrap();
+        let scorer = model.scorer(&Csr::union(0, 0, &[]).unwrap(), Device::Cpu).unwrap();
         assert_eq!((scorer.n_users(), scorer.n_items()), (20, 15));
         let fact = |name: &str| {
             let facts = finished.notes.iter().filter_map(|note| match note {
@@ -202,7 +373,7 @@ mod tests {
         };
         // 120 positives, each with 4 negatives, 3 times.
         assert_eq!((fact("samples"), fact("epochs")), (1800.into(), 3.into()));
-        assert_eq!(fact("engine"), "reference");
+        assert_eq!(fact("engine"), "fused");
         assert!(fact("valid_loss").is_f64());
     }
 

@@ -4,8 +4,10 @@
 //! threads sees the same samples in the same order, and an interrupted run goes on as if nothing had happened.
 
 mod checkpoint;
+mod denoising;
 pub mod engine;
 mod error;
+mod fused;
 mod history;
 mod init;
 mod noise;
@@ -14,13 +16,17 @@ mod recipe;
 mod reference;
 mod samples;
 mod schedule;
+#[cfg(test)]
+mod torch;
 mod trainer;
 
+pub use denoising::DenoisingRecord;
 pub use error::{Error, Kind, Result};
-pub use history::EpochRecord;
+pub use fused::Fused;
+pub use history::Record;
 pub use init::first_weights;
-pub use recipe::{Exclude, Keep, Recipe, Validation, ValidationMetric};
+pub use recipe::{Criterion, Distribution, EngineChoice, Exclude, Keep, Recipe, Sampling, Validation};
 pub use reference::Reference;
 pub use samples::{Data, Pairs};
 pub use schedule::{Decay, Schedule};
-pub use trainer::{Outcome, Watch, train};
+pub use trainer::{Judge, Outcome, Training, Watch};

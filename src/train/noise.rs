@@ -20,9 +20,20 @@ impl StepNoise {
 
 impl Noise for StepNoise {
     fn multipliers(&self, site: usize, _: usize, p: f64, out: &mut [f32]) {
+        self.fill(site, 0, p, out);
+    }
+}
+
+impl StepNoise {
+    /// The multipliers of one row of [`Noise::multipliers`], whose width is that of `out`.
+    pub(super) fn row(&self, site: usize, row: usize, p: f64, out: &mut [f32]) {
+        self.fill(site, row as u64 * out.len() as u64, p, out);
+    }
+
+    fn fill(&self, site: usize, from: u64, p: f64, out: &mut [f32]) {
         let kept = (1.0 / (1.0 - p)) as f32;
         // A step's places and the steps have 32 bits each; after 2^32 steps they would begin to repeat.
-        let first = self.step << 32;
+        let first = (self.step << 32) + from;
         for (multiplier, place) in out.iter_mut().zip(first..) {
             let dropped = unit_f64(self.philox.word(place, site as u32)) < p;
             *multiplier = if dropped { 0.0 } else { kept };
@@ -47,6 +58,13 @@ mod tests {
         // Five standard errors of a share of .3 among 20,000.
         assert!((dropped - 0.3).abs() < 5.0 * (0.3_f64 * 0.7 / 20_000.0).sqrt(), "{dropped}");
         assert!(out.iter().all(|x| *x == 0.0 || *x == (1.0 / 0.7_f64) as f32));
+    }
+
+    #[test]
+    fn a_row_is_a_part_of_the_whole() {
+        let (all, mut row) = (drawn(1, 2, 3), vec![0.0; 50]);
+        StepNoise::new(1, 2).row(3, 7, 0.3, &mut row);
+        assert_eq!(row, all[350..400]);
     }
 
     #[test]

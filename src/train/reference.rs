@@ -18,7 +18,7 @@ use crate::train::{Error, Recipe, Result};
 pub struct Reference<'a> {
     model: ModelSpec,
     loss: LossSpec,
-    seed: u64,
+    noise: Box<dyn Fn(u64) -> Box<dyn Noise> + 'a>,
     history: &'a dyn History,
     vars: BTreeMap<String, Var>,
     /// The same tensors as `vars`, in the form that the model takes.
@@ -42,7 +42,8 @@ impl<'a> Reference<'a> {
         let optimizer = recipe.optimizer.build(&vars)?;
         let weights = Weights::from_tensors(aliases);
         let (model, loss) = (recipe.model.clone(), recipe.loss.clone());
-        Ok(Self { model, loss, seed, history, vars, weights, optimizer })
+        let noise = Box::new(move |step| Box::new(StepNoise::new(seed, step)) as Box<dyn Noise>);
+        Ok(Self { model, loss, noise, history, vars, weights, optimizer })
     }
 
     /// The logits of a batch, `[batch]`.
@@ -56,7 +57,7 @@ impl<'a> Reference<'a> {
     /// The logits of a training step and the loss, differentiable.
     fn train_loss(&self, batch: Batch<'_>) -> Result<(Tensor, Tensor)> {
         let step = self.optimizer.steps();
-        let logits = self.forward(batch, Some(&StepNoise::new(self.seed, step)))?;
+        let logits = self.forward(batch, Some((self.noise)(step).as_ref()))?;
         let loss = self.loss.of_batch(&logits, batch.labels, step)?;
         Ok((logits, loss))
     }

@@ -1,172 +1,160 @@
-//! The reference engine against PyTorch; `tests/fixtures/make_torch_fixtures.py` wrote the numbers.
+//! The reference engine against PyTorch.
 
 use serde::Deserialize;
 
 use super::*;
-use crate::model::{Catalogue, Config, Gmf, NoHistory};
-use crate::train::optimizer::{Adam, OptimizerSpec};
+use crate::model::{Catalogue, Config, NoHistory};
+use crate::train::torch::{self, Case, File, Inputs, Seen, difference, values};
 
-type Named = BTreeMap<String, Vec<f64>>;
+/// The reference engine of a case, which drops what PyTorch dropped.
+fn engine<'a>(inputs: &'a Inputs, file: &File, case: &Case, seen: &'a Seen) -> Reference<'a> {
+    let dtype = if case.dtype == "float64" { DType::F64 } else { DType::F32 };
+    let recipe = file.recipe(case);
+    let weights = file.weights(&recipe, inputs.catalogue(), dtype);
+    let mut engine = Reference::new(&recipe, 0, seen, &weights).unwrap();
+    let model = recipe.model;
+    engine.noise = Box::new(move |step| Box::new(inputs.dropped(&model, step as usize)));
+    engine
+}
+
+#[test]
+fn losses_gradients_and_trajectories_of_all_models_equal_those_of_pytorch() {
+    let (inputs, mut compared) = (torch::inputs(), 0);
+    let seen = inputs.seen();
+    for file in torch::files() {
+        for case in file.cases.iter().filter(|case| case.is_ours()) {
+            let mut engine = engine(&inputs, &file, case, &seen);
+            let (users, items, labels) = inputs.batch(case, 0);
+            let batch = Batch { users: &users, items: &items, labels: &labels };
+            let gradients = engine.train_loss(batch).unwrap().1.backward().unwrap();
+            let found = |name: &str| gradients.get(&engine.vars[name]).map(values).unwrap_or_default();
+            torch::compare("reference", case, &found, &case.gradients, "gradients");
+            let loss = engine.loss.clone();
+            torch::replay("reference", &inputs, case, &loss, &mut engine);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 69, "all cases of all files but the two of another loss");
+}
+
+/// Models whose `state_dict` PyTorch saved, with its logits of all pairs, user by user.
+#[derive(Deserialize)]
+struct Saved {
+    models: BTreeMap<String, SavedModel>,
+}
 
 #[derive(Deserialize)]
-struct Fixture {
-    users: u32,
-    items: u32,
-    factors: u32,
-    learning_rate: f64,
-    start: Named,
+struct SavedModel {
+    model: serde_json::Value,
+    n_users: u32,
+    n_items: u32,
     logits: Vec<f64>,
-    batches: Vec<(Vec<u32>, Vec<u32>, Vec<f32>)>,
-    runs: Vec<TorchRun>,
-    bce: BTreeMap<String, Vec<[f64; 4]>>,
-}
-
-#[derive(Deserialize)]
-struct TorchRun {
-    dtype: String,
-    l2: f64,
-    losses: Vec<f64>,
-    gradients: Named,
-    after_one_step: Named,
-    after_all_steps: Named,
-}
-
-fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("../../tests/fixtures/torch_gmf_bce.json")).unwrap()
-}
-
-impl Fixture {
-    fn model(&self) -> ModelSpec {
-        ModelSpec::Gmf(Gmf { factors: self.factors })
-    }
-
-    fn weights(&self, dtype: DType) -> Weights {
-        let parameters = self.model().parameters(Catalogue { n_users: self.users, n_items: self.items });
-        let tensors = parameters.iter().map(|p| {
-            let values = Tensor::new(self.start[&p.name].as_slice(), &Device::Cpu).unwrap();
-            (p.name.clone(), values.reshape(p.shape.as_slice()).unwrap().to_dtype(dtype).unwrap())
-        });
-        Weights::new(tensors.collect(), &parameters, dtype).unwrap()
-    }
-
-    fn engine(&self, dtype: DType, l2: f64) -> Reference<'static> {
-        let adam = Adam { learning_rate: self.learning_rate, l2, ..Adam::default() };
-        let recipe = Recipe { optimizer: OptimizerSpec::Adam(adam), ..Recipe::of(self.model()) };
-        Reference::new(&recipe, 0, &NoHistory, &self.weights(dtype)).unwrap()
-    }
-
-    fn batch(&self, step: usize) -> Batch<'_> {
-        let (users, items, labels) = &self.batches[step];
-        Batch { users, items, labels }
-    }
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-/// The largest difference between two tensors, relative to the largest value of the expected one.
-fn difference(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let scale = expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-    let most = found.iter().zip(expected).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
-    assert!(most.is_finite());
-    if scale > 0.0 { most / scale } else { most }
-}
-
-fn worst(found: &Weights, expected: &Named) -> f64 {
-    expected.iter().fold(0.0, |most, (name, values_)| difference(&values(found.get(name).unwrap()), values_).max(most))
-}
-
-/// Replays a run of PyTorch and compares every number that it left.
-fn replay(dtype: DType, tolerance: f64) {
-    let fixture = fixture();
-    let runs = fixture.runs.iter().filter(|run| run.dtype == if dtype == DType::F64 { "float64" } else { "float32" });
-    let mut compared = 0;
-    for run in runs {
-        let mut engine = fixture.engine(dtype, run.l2);
-        let gradients = engine.train_loss(fixture.batch(0)).unwrap().1.backward().unwrap();
-        for (name, expected) in &run.gradients {
-            let found = gradients.get(&engine.vars[name]).unwrap();
-            assert!(difference(&values(found), expected) < tolerance, "gradient of {name}");
-        }
-        for (step, expected) in run.losses.iter().enumerate() {
-            let loss = engine.step(fixture.batch(step), fixture.learning_rate, None).unwrap();
-            assert!((loss / expected - 1.0).abs() < tolerance, "l2 {}, step {step}: {loss} {expected}", run.l2);
-            if step == 0 {
-                let apart = worst(&engine.weights().unwrap(), &run.after_one_step);
-                assert!(apart < tolerance, "l2 {}, after one step: {apart}", run.l2);
-            }
-        }
-        let apart = worst(&engine.weights().unwrap(), &run.after_all_steps);
-        assert!(apart < tolerance, "l2 {}, after all steps: {apart}", run.l2);
-        compared += 1;
-    }
-    assert_eq!(compared, 2, "one run without and one with l2");
-}
-
-#[test]
-fn losses_gradients_and_trajectories_in_double_precision_equal_those_of_pytorch() {
-    replay(DType::F64, 1e-12);
-}
-
-#[test]
-fn losses_gradients_and_trajectories_in_single_precision_equal_those_of_pytorch() {
-    replay(DType::F32, 1e-6);
-}
-
-#[test]
-fn element_losses_and_slopes_equal_those_of_pytorch_over_the_whole_range_of_logits() {
-    use crate::loss::{Bce, Pointwise};
-    for (dtype, epsilon) in [("float64", f64::EPSILON), ("float32", f64::from(f32::EPSILON))] {
-        for &[x, y, loss, slope] in &fixture().bce[dtype] {
-            let bce = Bce {};
-            // PyTorch subtracts ln σ(x) from (1 − y) x and so rounds to the spacing of numbers near x; this does not.
-            assert!((bce.value(x, y) - loss).abs() <= 2.0 * epsilon * x.abs().max(1.0), "{dtype} {x} {y}: {loss}");
-            // PyTorch subtracts the label from σ and so rounds to the spacing of numbers near 1; this does not.
-            assert!((bce.slope(x, y) - slope).abs() <= epsilon, "{dtype} {x} {y}: {slope}");
-        }
-    }
 }
 
 #[test]
 fn weights_saved_by_pytorch_load_and_give_its_scores() {
-    let fixture = fixture();
-    let config = Config { model: fixture.model(), n_users: fixture.users, n_items: fixture.items };
-    let bytes = include_bytes!("../../tests/fixtures/torch_gmf.safetensors");
-    let weights = Weights::from_file(bytes, &config).unwrap();
-    let scorer = config.model.scorer(&weights, &NoHistory).unwrap();
-    let mut scores = vec![0.0; fixture.logits.len()];
-    scorer.score_all(&(0..fixture.users).collect::<Vec<_>>(), &mut scores).unwrap();
-    let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
-    assert!(difference(&scores, &fixture.logits) < 1e-6);
+    let saved: Saved = serde_json::from_str(include_str!("../../tests/fixtures/torch/saved.json")).unwrap();
+    assert_eq!(saved.models.len(), 7);
+    let seen = torch::inputs().seen();
+    for (name, SavedModel { model, n_users, n_items, logits }) in saved.models {
+        let json = serde_json::json!({ "model": model, "n_users": n_users, "n_items": n_items });
+        let config = Config::from_json(json.to_string().as_bytes()).unwrap();
+        let path = format!("{}/tests/fixtures/torch/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let weights = Weights::from_file(&std::fs::read(path).unwrap(), &config).unwrap();
+        let scorer = config.model.scorer(&weights, &seen).unwrap();
+        let mut scores = vec![0.0; logits.len()];
+        scorer.score_all(&(0..n_users).collect::<Vec<_>>(), &mut scores).unwrap();
+        let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+        assert!(difference(&scores, &logits) < 1e-6, "{name}");
+    }
+}
+
+/// A GMF and an MLP, and the NeuMF into which PyTorch merged them.
+#[derive(Deserialize)]
+struct Merging {
+    gmf: torch::Named,
+    mlp: torch::Named,
+    merged: Vec<Merged>,
+}
+
+#[derive(Deserialize)]
+struct Merged {
+    alpha: f64,
+    weights: torch::Named,
+}
+
+#[test]
+fn a_pretrained_neumf_has_the_weights_that_pytorch_merges() {
+    let Merging { gmf, mlp, merged } =
+        serde_json::from_str(include_str!("../../tests/fixtures/torch/pretrain.json")).unwrap();
+    let config = |model: &str| {
+        let json = format!(r#"{{"model": {model}, "n_users": 11, "n_items": 13}}"#);
+        Config::from_json(json.as_bytes()).unwrap()
+    };
+    let weights = |config: &Config, values: &torch::Named| {
+        let parameters = config.model.parameters(config.catalogue());
+        let tensor = |p: &crate::model::Parameter| {
+            let tensor = Tensor::new(values[&p.name].as_slice(), &Device::Cpu).unwrap();
+            (p.name.clone(), tensor.reshape(p.shape.as_slice()).unwrap())
+        };
+        Weights::new(parameters.iter().map(tensor).collect(), &parameters, DType::F64).unwrap()
+    };
+    let factors = gmf["predict_layer.weight"].len();
+    let configs = ["gmf", "mlp"].map(|kind| config(&format!(r#"{{"kind": "{kind}", "factors": {factors}}}"#)));
+    let ModelSpec::NeuMf(neumf) = config(&format!(r#"{{"kind": "neumf", "factors": {factors}}}"#)).model else {
+        panic!("a neumf");
+    };
+    let parts = [weights(&configs[0], &gmf), weights(&configs[1], &mlp)];
+    for Merged { alpha, weights: expected } in merged {
+        let found =
+            crate::model::pretrained(&neumf, [(&configs[0], &parts[0]), (&configs[1], &parts[1])], alpha).unwrap();
+        assert_eq!(found.tensors().len(), expected.len());
+        for (name, tensor) in found.tensors() {
+            assert!(difference(&values(tensor), &expected[name]) < 1e-15, "{alpha} {name}");
+        }
+    }
+    let swapped = crate::model::pretrained(&neumf, [(&configs[1], &parts[1]), (&configs[0], &parts[0])], 0.5);
+    assert!(swapped.unwrap_err().message.contains("connected as `gmf` is {\"kind\":\"mlp\""));
 }
 
 #[test]
 fn a_restored_engine_goes_on_as_if_it_had_never_stopped() {
-    let fixture = fixture();
-    let mut through = fixture.engine(DType::F32, 0.01);
-    let go = |engine: &mut Reference, from: usize, to: usize| {
-        (from..to)
-            .map(|step| engine.step(fixture.batch(step), fixture.learning_rate, None).unwrap())
-            .collect::<Vec<_>>()
-    };
-    go(&mut through, 0, 30);
-    let state = through.state().unwrap();
-    let losses = go(&mut through, 30, 60);
-    let mut resumed = fixture.engine(DType::F32, 0.01);
-    resumed.restore(&state).unwrap();
-    assert_eq!(go(&mut resumed, 30, 60), losses);
-    for (name, tensor) in through.weights().unwrap().tensors() {
-        assert_eq!(values(tensor), values(resumed.weights().unwrap().get(name).unwrap()));
+    let inputs = torch::inputs();
+    let seen = inputs.seen();
+    for file in torch::files() {
+        for case in file.cases.iter().filter(|case| case.is_ours() && case.dtype == "float32") {
+            let go = |engine: &mut Reference<'_>, steps: std::ops::Range<usize>| {
+                let step = |step| {
+                    let (users, items, labels) = inputs.batch(case, step);
+                    let batch = Batch { users: &users, items: &items, labels: &labels };
+                    engine.step(batch, 0.01, None).unwrap()
+                };
+                steps.map(step).collect::<Vec<_>>()
+            };
+            let mut through = engine(&inputs, &file, case, &seen);
+            go(&mut through, 0..30);
+            let state = through.state().unwrap();
+            let losses = go(&mut through, 30..60);
+            let mut resumed = engine(&inputs, &file, case, &seen);
+            resumed.restore(&state).unwrap();
+            assert_eq!(go(&mut resumed, 30..60), losses);
+            for (name, tensor) in through.weights().unwrap().tensors() {
+                assert_eq!(values(tensor), values(resumed.weights().unwrap().get(name).unwrap()));
+            }
+        }
     }
 }
 
 #[test]
 fn a_state_of_another_model_is_refused() {
-    let fixture = fixture();
-    let state = fixture.engine(DType::F64, 0.0).state().unwrap();
-    assert!(fixture.engine(DType::F32, 0.0).restore(&state).is_err());
+    let catalogue = Catalogue { n_users: 3, n_items: 4 };
+    let recipe: Recipe = serde_json::from_str(r#"{"model": {"kind": "gmf", "factors": 2}}"#).unwrap();
+    let engine = |dtype| {
+        let weights = crate::train::first_weights(&recipe.model, catalogue, 0, dtype).unwrap();
+        Reference::new(&recipe, 0, &NoHistory, &weights).unwrap()
+    };
+    let state = engine(DType::F64).state().unwrap();
+    assert!(engine(DType::F32).restore(&state).is_err());
     let empty = State { weights: Weights::default(), moments: BTreeMap::new(), steps: 1 };
-    assert!(fixture.engine(DType::F32, 0.0).restore(&empty).is_err());
+    assert!(engine(DType::F32).restore(&empty).is_err());
 }

@@ -1,20 +1,33 @@
 //! The loop over epochs and batches.
 
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use candle_core::DType;
 
 use crate::data::csr::Csr;
 use crate::loss::{Asked, Scored};
 use crate::model::{History, Weights};
-use crate::train::checkpoint::{self, Checkpoint};
+use crate::train::checkpoint::{self, Checkpoint, Progress};
 use crate::train::engine::Engine;
 use crate::train::history::{Verdict, judge};
+use crate::train::recipe::EngineChoice;
 use crate::train::samples::{Samples, Source};
-use crate::train::{Data, EpochRecord, Error, Keep, Recipe, Reference, Result, first_weights};
+use crate::train::{
+    Criterion, Data, DenoisingRecord, Error, Fused, Keep, Recipe, Record, Reference, Result, first_weights,
+};
 
-/// Samples of a validation that are scored together.
+/// Samples of a validation that are scored together; even, so that pairs stay together.
 const VALIDATION_BATCH: usize = 4096;
+/// Samples that are drawn ahead of training.
+const AHEAD: usize = 1 << 20;
+/// What may be lost when the process is killed.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Gives the value of the ranking metric by which a model with these weights is judged.
+pub type Judge<'a> = dyn Fn(&Weights) -> Result<f64> + 'a;
 
 /// Who looks on while a model is trained.
 #[derive(Clone, Copy)]
@@ -29,47 +42,46 @@ pub struct Watch<'a> {
     pub cancelled: &'a dyn Fn() -> bool,
 }
 
+/// A training run.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    /// The settings, normalised.
+    pub recipe: &'a Recipe,
+    /// What everything drawn follows from.
+    pub seed: u64,
+    /// The data.
+    pub data: Data<'a>,
+    /// The first weights, of type F32, where they are not drawn.
+    pub start: Option<&'a Weights>,
+    /// Computes the ranking metric of the settings, if validation goes by one.
+    pub judge: Option<&'a Judge<'a>>,
+    /// Where checkpoints lie.
+    pub scratch: Option<&'a Path>,
+    /// Who looks on.
+    pub watch: Watch<'a>,
+}
+
 /// A trained model, and how it came about.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The weights, of type F32.
     pub weights: Weights,
-    /// One record for each epoch.
-    pub history: Vec<EpochRecord>,
-    /// The epoch whose weights these are, counted from 1.
-    pub epoch: usize,
+    /// A record for each epoch and each validation.
+    pub history: Vec<Record>,
+    /// What the loss did with noise, epoch by epoch; empty where noise is not known.
+    pub denoising: Vec<DenoisingRecord>,
+    /// The number of the record whose weights these are.
+    pub kept: usize,
     /// How many optimizer steps were made.
     pub steps: u64,
     /// How many samples this call trained on: less than the whole run if it was resumed.
     pub samples: u64,
-    /// The epoch in which an earlier, interrupted run had stopped, counted from 1.
-    pub resumed_in: Option<usize>,
-    /// Training positives without negatives, because their user has every item.
-    pub saturated: usize,
-}
-
-/// Trains a model on the processor with the reference engine.
-///
-/// With a directory for checkpoints, the run goes on where an interrupted one with the same settings, seed and data
-/// stopped, and its result is the same to the last bit as if it had not been interrupted.
-///
-/// # Errors
-/// When the data do not allow the work, training diverges, a checkpoint cannot be written, or the run is cancelled.
-pub fn train(recipe: &Recipe, seed: u64, data: Data<'_>, scratch: Option<&Path>, watch: Watch<'_>) -> Result<Outcome> {
-    let source = Source::new(data, recipe.negatives, recipe.exclude, seed)?;
-    let validation = &recipe.validation;
-    if data.valid.is_empty() && (validation.keep == Keep::Best || validation.patience.is_some()) {
-        return Err(Error::data("`keep: best` and `patience` need validation rows, and the split has none")
-            .help("split off rows for validation, or use `keep: last` without `patience`"));
-    }
-    let first = first_weights(&recipe.model, data.catalogue, seed, DType::F32)?;
-    let history =
-        Known(Csr::from_pairs(data.catalogue.n_users, data.catalogue.n_items, data.train.users, data.train.items)?);
-    let engine = Reference::new(recipe, seed, &history, &first)?;
-    let fingerprint = checkpoint::fingerprint(recipe, seed, &data);
-    let scratch = scratch.map(|dir| (dir, fingerprint.as_str()));
-    let validation = source.validation()?;
-    Run { recipe, source, validation, engine: Box::new(engine), scratch, watch }.run()
+    /// The epoch in which an earlier run had stopped, counted from 1.
+    pub resumed_in: Option<u32>,
+    /// How many negatives of an epoch are missing, because users have every item or the pool has too few.
+    pub missing_negatives: u64,
+    /// The name of the engine.
+    pub engine: &'static str,
 }
 
 /// What users have in training, as models see it.
@@ -81,131 +93,294 @@ impl History for Known {
     }
 }
 
-struct Run<'a> {
-    recipe: &'a Recipe,
-    source: Source<'a>,
-    validation: Samples,
-    engine: Box<dyn Engine + 'a>,
-    /// Where checkpoints lie, and the fingerprint that they bear.
-    scratch: Option<(&'a Path, &'a str)>,
-    watch: Watch<'a>,
+impl Training<'_> {
+    /// Trains a model on the processor.
+    ///
+    /// With a directory for checkpoints, the run goes on where one with the same seed, data and settings but for the
+    /// number of epochs has stopped or ended, and its result is the same to the last bit as if it had gone through.
+    ///
+    /// # Errors
+    /// When the data do not allow the work, training diverges, a checkpoint cannot be written, or the run is cancelled.
+    pub fn run(&self) -> Result<Outcome> {
+        let Self { recipe, seed, data, .. } = *self;
+        let source = Source::new(data, recipe, seed)?;
+        let rules = &recipe.validation;
+        let needs_validation =
+            rules.keep == Keep::Best || rules.patience.is_some() || matches!(rules.metric, Criterion::Metric(_));
+        if data.valid.is_empty() && needs_validation {
+            return Err(Error::data(
+                "`keep: best`, `patience` and a ranking `metric` need validation rows, and the split has none",
+            )
+            .help("split off rows for validation, or use `keep: last` without `patience` and `metric`"));
+        }
+        let first = match self.start {
+            Some(weights) => weights.snapshot()?,
+            None => first_weights(&recipe.model, data.catalogue, seed, DType::F32)?,
+        };
+        let (n_users, n_items) = (data.catalogue.n_users, data.catalogue.n_items);
+        let history = Known(Csr::from_pairs(n_users, n_items, data.train.users, data.train.items)?);
+        let fused = match recipe.engine {
+            EngineChoice::Auto => recipe.model.tower().is_some(),
+            EngineChoice::Fused => true,
+            EngineChoice::Reference => false,
+        };
+        let engine: Box<dyn Engine + '_> = if fused {
+            Box::new(Fused::new(recipe, data.catalogue, seed, &first, rayon::current_num_threads())?)
+        } else {
+            Box::new(Reference::new(recipe, seed, &history, &first)?)
+        };
+        let fingerprint = checkpoint::fingerprint(recipe, engine.name(), seed, &data, self.start);
+        let validation = source.validation()?;
+        let progress = Progress::default();
+        let saved = Instant::now();
+        Run { training: *self, source: &source, validation, engine, fingerprint, progress, samples: 0, saved }.run()
+    }
 }
 
-/// How far a run has come, beside what the engine remembers.
-#[derive(Default)]
-struct Progress {
-    history: Vec<EpochRecord>,
-    best: Option<Weights>,
-    place: u64,
-    loss_sum: f64,
-    steps: u64,
+/// A run that is going on.
+struct Run<'a> {
+    training: Training<'a>,
+    source: &'a Source<'a>,
+    validation: Samples,
+    engine: Box<dyn Engine + 'a>,
+    /// What checkpoints of this run bear.
+    fingerprint: String,
+    progress: Progress,
+    /// How many samples this run has trained on.
     samples: u64,
+    /// When the last checkpoint was written.
+    saved: Instant,
+}
+
+/// What the thread that draws samples hands over.
+enum Drawn {
+    Batch(Samples),
+    EpochEnd,
+}
+
+/// Draws epoch after epoch, from a place in the first, until nobody takes them any more.
+fn draw(
+    source: &Source<'_>,
+    epochs: std::ops::Range<u32>,
+    mut place: u64,
+    batch: usize,
+    out: &SyncSender<Result<Drawn>>,
+) {
+    for number in epochs {
+        let mut epoch = match source.epoch(number, place) {
+            Ok(epoch) => epoch,
+            Err(error) => return drop(out.send(Err(error))),
+        };
+        place = 0;
+        loop {
+            let mut samples = Samples::default();
+            let drawn = if epoch.next_batch(batch, &mut samples) { Drawn::Batch(samples) } else { Drawn::EpochEnd };
+            let ended = matches!(drawn, Drawn::EpochEnd);
+            if out.send(Ok(drawn)).is_err() {
+                return;
+            }
+            if ended {
+                break;
+            }
+        }
+    }
 }
 
 impl Run<'_> {
+    fn recipe(&self) -> &Recipe {
+        self.training.recipe
+    }
+
     fn run(mut self) -> Result<Outcome> {
-        let mut progress = Progress::default();
         let mut resumed_in = None;
-        if let Some(found) = self.scratch.and_then(|(dir, fingerprint)| Checkpoint::load(dir, fingerprint)) {
-            self.engine.restore(&found.state)?;
-            resumed_in = Some(found.history.len() + 1);
-            let Checkpoint { state, history, best, place, loss_sum } = found;
-            progress = Progress { history, best, place, loss_sum, steps: state.steps, samples: 0 };
+        let epochs = self.recipe().epochs;
+        if let Some(dir) = self.training.scratch
+            && let Some(Checkpoint { state, progress }) = Checkpoint::load(dir, &self.fingerprint)
+            && (progress.epochs, progress.place) <= (epochs, 0)
+        {
+            self.engine.restore(&state)?;
+            resumed_in = Some((progress.epochs + 1).min(epochs));
+            self.progress = progress;
         }
-        let total = u64::from(self.recipe.epochs).saturating_mul(self.source.len());
-        let done = progress.history.len() as u64 * self.source.len() + progress.place;
-        (self.watch.start)(total, done.min(total));
-        while !self.finished(&progress) {
-            self.epoch(&mut progress)?;
-            if !self.finished(&progress) {
-                self.save(&progress)?;
-            }
+        let total = u64::from(epochs).saturating_mul(self.source.len());
+        let done = u64::from(self.progress.epochs) * self.source.len() + self.progress.place;
+        (self.training.watch.start)(total, done.min(total));
+        let (source, first, place) = (self.source, self.progress.epochs, self.progress.place);
+        let batch = self.recipe().batch_size as usize;
+        if !self.finished() {
+            thread::scope(|scope| {
+                let (sender, drawn) = sync_channel((AHEAD / batch).max(4));
+                scope.spawn(move || draw(source, first..epochs, place, batch, &sender));
+                // Leaving drops the receiver, which ends the thread.
+                for drawn in drawn {
+                    match drawn? {
+                        Drawn::Batch(samples) => self.step(&samples)?,
+                        Drawn::EpochEnd => self.end_epoch()?,
+                    }
+                    if self.finished() {
+                        break;
+                    }
+                }
+                Ok::<_, Error>(())
+            })?;
+            self.save()?;
         }
-        let best = self.verdict(&progress).best.filter(|_| self.recipe.validation.keep == Keep::Best);
-        let weights = match progress.best {
-            Some(weights) => weights,
-            None => self.engine.weights()?,
-        };
-        weights.check_finite().map_err(|error| diverged(&error.message))?;
-        Ok(Outcome {
-            weights,
-            epoch: best.map_or(progress.history.len(), |epoch| epoch + 1),
-            history: progress.history,
-            steps: progress.steps,
-            samples: progress.samples,
-            resumed_in,
-            saturated: self.source.saturated(),
-        })
+        self.conclude(resumed_in)
     }
 
-    fn verdict(&self, progress: &Progress) -> Verdict {
-        judge(&progress.history, self.recipe.validation.patience)
+    fn verdict(&self) -> Verdict {
+        judge(&self.progress.history, self.recipe().validation.patience)
     }
 
-    fn finished(&self, progress: &Progress) -> bool {
-        progress.history.len() >= self.recipe.epochs as usize || self.verdict(progress).stop
+    /// Whether nothing is left to do: asked between epochs only, where it can be.
+    fn finished(&self) -> bool {
+        self.progress.place == 0 && (self.progress.epochs >= self.recipe().epochs || self.verdict().stop)
     }
 
-    /// Trains for what is left of the current epoch, and validates.
-    fn epoch(&mut self, progress: &mut Progress) -> Result<()> {
-        let number = progress.history.len() as u32;
-        let mut epoch = self.source.epoch(number, progress.place)?;
-        let mut samples = Samples::default();
-        while epoch.next_batch(self.recipe.batch_size as usize, &mut samples) {
-            let batch = samples.batch();
-            progress.steps += 1;
-            let loss = self.engine.step(batch, self.recipe.optimizer.learning_rate(), None)?;
-            if !loss.is_finite() {
-                return Err(diverged(format!("the loss is {loss} in epoch {}, step {}", number + 1, progress.steps)));
-            }
-            progress.loss_sum += loss * batch.len() as f64;
-            progress.place = epoch.place();
-            progress.samples += batch.len() as u64;
-            (self.watch.advance)(batch.len() as u64);
-            if (self.watch.cancelled)() {
-                self.save(progress)?;
-                return Err(Error::cancelled());
-            }
+    fn step(&mut self, samples: &Samples) -> Result<()> {
+        let recipe = self.training.recipe;
+        let batch = samples.batch();
+        let steps_an_epoch = self.source.len().div_ceil(u64::from(recipe.batch_size));
+        let factor = recipe.schedule.factor(self.progress.steps, steps_an_epoch * u64::from(recipe.epochs));
+        let rate = recipe.optimizer.learning_rate() * factor;
+        let clean = self.training.data.clean.filter(|_| recipe.loss.is_denoising());
+        let mut weights = vec![0.0; if clean.is_some() { batch.len() } else { 0 }];
+        let loss = self.engine.step(batch, rate, clean.map(|_| weights.as_mut_slice()))?;
+        self.progress.steps += 1;
+        if !loss.is_finite() {
+            let Progress { epochs, steps, .. } = self.progress;
+            return Err(diverged(format!("the loss is {loss} in epoch {}, step {steps}", epochs + 1)));
         }
-        let valid_loss = self.validate(number)?;
-        let train_loss = progress.loss_sum / self.source.len() as f64;
-        progress.history.push(EpochRecord { train_loss, valid_loss });
-        (progress.place, progress.loss_sum) = (0, 0.0);
-        let is_best = self.verdict(progress).best == Some(number as usize);
-        if self.recipe.validation.keep == Keep::Best && is_best {
-            progress.best = Some(self.engine.weights()?);
+        if let Some(clean) = clean {
+            self.progress.denoising_now.count(clean, samples.origins(), &weights);
         }
-        let validation = valid_loss.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
-        let epochs = self.recipe.epochs;
-        (self.watch.remark)(&format!("epoch {}/{epochs}: loss {train_loss:.4}{validation}", number + 1));
+        let units = if recipe.loss.is_pairwise() { batch.len() / 2 } else { batch.len() } as u64;
+        self.progress.loss_sum += loss * units as f64;
+        self.progress.loss_count += units;
+        self.progress.place = samples.place();
+        self.samples += batch.len() as u64;
+        (self.training.watch.advance)(units);
+        let due = recipe.validation.every_steps.is_some_and(|every| self.progress.steps.is_multiple_of(every));
+        if due {
+            self.record(true)?;
+        }
+        if (self.training.watch.cancelled)() {
+            self.save()?;
+            return Err(Error::cancelled());
+        }
+        if due && self.verdict().stop {
+            // The rest of the epoch is left out.
+            self.finish_epoch()?;
+        }
+        if self.saved.elapsed() > SAVE_EVERY {
+            self.save()?;
+        }
         Ok(())
     }
 
-    /// The mean loss of the validation samples, if there are any and it is time.
-    fn validate(&mut self, epoch: u32) -> Result<Option<f64>> {
-        let last = epoch + 1 == self.recipe.epochs;
-        let due = last || (epoch + 1).is_multiple_of(self.recipe.validation.every_epochs);
-        if !due || self.validation.batch().is_empty() {
-            return Ok(None);
+    fn end_epoch(&mut self) -> Result<()> {
+        let due =
+            self.recipe().validation.every_epochs.is_some_and(|every| (self.progress.epochs + 1).is_multiple_of(every));
+        self.record(due)?;
+        self.finish_epoch()?;
+        if let Some(last) = self.progress.history.last() {
+            let valid = last.valid_loss.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
+            let metric = last.valid_metric.map_or(String::new(), |value| format!(", metric {value:.4}"));
+            let (epoch, epochs, loss) = (last.epoch, self.recipe().epochs, last.train_loss);
+            (self.training.watch.remark)(&format!("epoch {epoch}/{epochs}: loss {loss:.4}{valid}{metric}"));
+        }
+        Ok(())
+    }
+
+    /// Counts the epoch as done, whether all of it was walked or patience ended it.
+    fn finish_epoch(&mut self) -> Result<()> {
+        self.engine.settle()?;
+        if self.training.data.clean.is_some() && self.recipe().loss.is_denoising() {
+            let record = std::mem::take(&mut self.progress.denoising_now);
+            self.progress.denoising.push(record);
+        }
+        self.progress.epochs += 1;
+        self.progress.place = 0;
+        Ok(())
+    }
+
+    /// Keeps the mean loss since the last record, if there were samples, and what validation finds, if it is due.
+    fn record(&mut self, validate: bool) -> Result<()> {
+        self.engine.settle()?;
+        let Progress { epochs, steps, loss_sum, loss_count, .. } = self.progress;
+        if loss_count == 0 {
+            return Ok(());
+        }
+        let train_loss = loss_sum / loss_count as f64;
+        let mut record = Record { epoch: epochs + 1, step: steps, train_loss, valid_loss: None, valid_metric: None };
+        if validate {
+            self.validate(&mut record)?;
+        }
+        (self.progress.loss_sum, self.progress.loss_count) = (0.0, 0);
+        self.progress.history.push(record);
+        if self.recipe().validation.keep == Keep::Best && self.verdict().best == Some(self.progress.history.len() - 1) {
+            self.progress.best = Some(self.engine.weights()?);
+        }
+        Ok(())
+    }
+
+    /// Fills in the mean loss of the validation samples, if there are any, and the metric, if validation goes by one.
+    fn validate(&mut self, record: &mut Record) -> Result<()> {
+        if self.validation.batch().is_empty() {
+            return Ok(());
         }
         let (mut sum, mut logits) = (0.0, Vec::new());
         for batch in self.validation.batches(VALIDATION_BATCH) {
             self.engine.logits(batch, &mut logits)?;
-            let scored = Scored { logits: &logits, labels: batch.labels, step: 0 };
-            sum += self.recipe.loss.evaluate(scored, Asked::default()) * batch.len() as f64;
+            let scored = Scored { logits: &logits, labels: batch.labels, step: record.step };
+            sum += self.training.recipe.loss.evaluate(scored, Asked::default()) * batch.len() as f64;
         }
         let loss = sum / self.validation.batch().len() as f64;
         if !loss.is_finite() {
-            return Err(diverged(format!("the validation loss is {loss} after epoch {}", epoch + 1)));
+            return Err(diverged(format!("the validation loss is {loss} after step {}", record.step)));
         }
-        Ok(Some(loss))
+        record.valid_loss = Some(loss);
+        if let Some(judge) = self.training.judge {
+            record.valid_metric = Some(judge(&self.engine.weights()?)?);
+        }
+        Ok(())
     }
 
-    fn save(&mut self, progress: &Progress) -> Result<()> {
-        let Some((dir, fingerprint)) = self.scratch else { return Ok(()) };
-        let Progress { history, best, place, loss_sum, .. } = progress;
-        let (history, best, state) = (history.clone(), best.clone(), self.engine.state()?);
-        Checkpoint { state, history, best, place: *place, loss_sum: *loss_sum }.save(dir, fingerprint)
+    /// Validates the end, which may not be due, so that nothing of it must go into the checkpoint of a run that may be
+    /// made longer; and chooses the weights.
+    fn conclude(mut self, resumed_in: Option<u32>) -> Result<Outcome> {
+        let last = self.progress.history.len().checked_sub(1);
+        let last = last.ok_or_else(|| Error::failed("training ended before its first step"))?;
+        let mut record = self.progress.history[last];
+        if record.valid_loss.is_none() {
+            self.validate(&mut record)?;
+            self.progress.history[last] = record;
+        }
+        let best = self.verdict().best.filter(|_| self.recipe().validation.keep == Keep::Best);
+        let weights = match self.progress.best.take() {
+            Some(weights) if best.is_some_and(|best| best < last) => weights,
+            _ => self.engine.weights()?,
+        };
+        weights.check_finite().map_err(|error| diverged(&error.message))?;
+        Ok(Outcome {
+            weights,
+            kept: best.unwrap_or(last),
+            denoising: self.progress.denoising,
+            steps: self.progress.steps,
+            history: self.progress.history,
+            samples: self.samples,
+            resumed_in,
+            missing_negatives: self.source.missing(),
+            engine: self.engine.name(),
+        })
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let Some(dir) = self.training.scratch else { return Ok(()) };
+        let checkpoint = Checkpoint { state: self.engine.state()?, progress: self.progress.clone() };
+        checkpoint.save(dir, &self.fingerprint)?;
+        self.saved = Instant::now();
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::model::{Catalogue, Gmf, ModelSpec, NoHistory};
-use crate::train::{Kind, Pairs};
+use crate::train::{Kind, Pairs, Validation};
 
 /// Users like the items of their own half of the catalogue; every fifth positive is held out.
 struct World {
@@ -34,14 +34,22 @@ impl World {
             train: Pairs { users: &self.train.0, items: &self.train.1 },
             valid: Pairs { users: &self.valid.0, items: &self.valid.1 },
             test: Pairs::default(),
+            clean: None,
+            pool: None,
         }
     }
+}
+
+/// A training run without a judge or first weights.
+fn train(recipe: &Recipe, seed: u64, data: Data<'_>, scratch: Option<&Path>, watch: Watch<'_>) -> Result<Outcome> {
+    Training { recipe, seed, data, start: None, judge: None, scratch, watch }.run()
 }
 
 fn recipe() -> Recipe {
     let mut recipe: Recipe = serde_json::from_str(r#"{"model": {"kind": "gmf", "factors": 8}}"#).unwrap();
     recipe.optimizer = serde_json::from_str(r#"{"kind": "adam", "learning_rate": 0.02}"#).unwrap();
     (recipe.epochs, recipe.batch_size) = (12, 64);
+    recipe.normalise().unwrap();
     recipe
 }
 
@@ -94,6 +102,8 @@ fn any_number_of_threads_gives_the_same_bytes() {
         train: train_pairs,
         valid: Pairs { users: &users[..50], items: &items[50..100] },
         test: Pairs::default(),
+        clean: None,
+        pool: None,
     };
     let recipe = Recipe { model: ModelSpec::Gmf(Gmf { factors: 64 }), epochs: 1, batch_size: 4096, ..recipe() };
     let config = crate::model::Config { model: recipe.model.clone(), n_users: 2000, n_items: 1500 };
@@ -131,14 +141,14 @@ fn a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bytes() {
         let resumed = train(&recipe, 5, world.data(), Some(dir.path()), watch).unwrap();
         assert_eq!(asked.get(), steps, "no step is made twice");
         // A stop after the last step of an epoch leaves that epoch to be validated.
-        assert_eq!(resumed.resumed_in, stops.last().map(|stop: &usize| stop.div_ceil(19)));
+        assert_eq!(resumed.resumed_in, stops.last().map(|stop: &u32| stop.div_ceil(19)));
         assert_eq!(bytes(&resumed, &recipe), bytes(&whole, &recipe), "{stops:?}");
-        assert_eq!((&resumed.history, resumed.epoch, resumed.steps), (&whole.history, whole.epoch, whole.steps));
+        assert_eq!((&resumed.history, resumed.kept, resumed.steps), (&whole.history, whole.kept, whole.steps));
     }
 }
 
 #[test]
-fn a_run_killed_between_checkpoints_goes_on_from_the_last_epoch() {
+fn a_run_killed_between_checkpoints_goes_on_from_the_last_one() {
     let (recipe, dir, world) = (recipe(), tempfile::tempdir().unwrap(), World::new());
     let killed = std::panic::catch_unwind(|| {
         let step = Cell::new(0);
@@ -151,7 +161,7 @@ fn a_run_killed_between_checkpoints_goes_on_from_the_last_epoch() {
     });
     assert!(killed.is_err());
     let resumed = train(&recipe, 5, world.data(), Some(dir.path()), SILENT).unwrap();
-    assert_eq!(resumed.resumed_in, Some(3), "49 steps are two epochs and a part of the third");
+    assert_eq!(resumed.resumed_in, None, "checkpoints of a run this short are not worth their time");
     assert_eq!(bytes(&resumed, &recipe), bytes(&run(&recipe).unwrap(), &recipe));
 }
 
@@ -194,27 +204,27 @@ fn the_best_weights_are_those_of_the_epoch_with_the_smallest_validation_loss() {
     recipe.validation.keep = Keep::Best;
     let best = run(&recipe).unwrap();
     let losses: Vec<f64> = best.history.iter().map(|epoch| epoch.valid_loss.unwrap()).collect();
-    assert!(best.epoch < 12, "{losses:?}");
-    assert!(losses.iter().all(|loss| *loss >= losses[best.epoch - 1]));
-    let shorter = run(&Recipe { epochs: best.epoch as u32, ..recipe.clone() }).unwrap();
+    assert!(best.kept < 11, "{losses:?}");
+    assert!(losses.iter().all(|loss| *loss >= losses[best.kept]));
+    let shorter = run(&Recipe { epochs: best.kept as u32 + 1, ..recipe.clone() }).unwrap();
     assert_eq!(bytes(&best, &recipe), bytes(&shorter, &recipe));
     recipe.validation.patience = Some(2);
     let patient = run(&recipe).unwrap();
-    assert_eq!(patient.history.len(), best.epoch + 2);
+    assert_eq!(patient.history.len(), best.kept + 3);
     assert_eq!(bytes(&patient, &recipe), bytes(&best, &recipe));
 }
 
 #[test]
 fn validation_takes_place_as_often_as_asked_and_at_the_end() {
     let mut recipe = recipe();
-    recipe.validation.every_epochs = 5;
+    recipe.validation.every_epochs = Some(5);
     let validated = |outcome: &Outcome| {
         let epochs = outcome.history.iter().zip(1..).filter(|(epoch, _)| epoch.valid_loss.is_some());
         epochs.map(|(_, number)| number).collect::<Vec<i32>>()
     };
     let rarely = run(&recipe).unwrap();
     assert_eq!(validated(&rarely), [5, 10, 12]);
-    recipe.validation.every_epochs = 1;
+    recipe.validation.every_epochs = Some(1);
     let always = run(&recipe).unwrap();
     assert_eq!(bytes(&rarely, &recipe), bytes(&always, &recipe), "validation does not change training");
 }
@@ -245,4 +255,125 @@ fn progress_counts_every_sample_once() {
     };
     let outcome = train(&recipe(), 5, World::new().data(), None, watch).unwrap();
     assert_eq!((total.get(), done.get(), outcome.samples, remarks.get()), (14_400, 14_400, 14_400, 12));
+}
+
+#[test]
+fn validation_by_steps_is_recorded_between_epochs_and_may_end_training_there() {
+    let mut recipe = recipe();
+    (recipe.validation.every_epochs, recipe.validation.every_steps) = (None, Some(8));
+    recipe.epochs = 2;
+    let outcome = run(&recipe).unwrap();
+    let found: Vec<_> = outcome.history.iter().map(|r| (r.epoch, r.step, r.valid_loss.is_some())).collect();
+    // 19 steps an epoch; the end is always validated.
+    let expected = [(1, 8, true), (1, 16, true), (1, 19, false), (2, 24, true), (2, 32, true), (2, 38, true)];
+    assert_eq!(found, expected);
+    recipe.optimizer = serde_json::from_str(r#"{"kind": "adam", "learning_rate": 0.3}"#).unwrap();
+    recipe.validation.patience = Some(1);
+    recipe.epochs = 12;
+    let stopped = run(&recipe).unwrap();
+    let last = stopped.history.last().unwrap();
+    assert!(last.step < 12 * 19 && last.step.is_multiple_of(8), "{last:?}");
+    assert_eq!(last.step, stopped.steps);
+}
+
+#[test]
+fn a_finished_run_that_is_made_longer_goes_on_and_ends_as_if_it_had_been_so_long_from_the_start() {
+    let (mut recipe, world) = (recipe(), World::new());
+    recipe.validation.every_epochs = Some(3);
+    recipe.validation.keep = Keep::Best;
+    let (longer, dir) = (Recipe { epochs: 10, ..recipe.clone() }, tempfile::tempdir().unwrap());
+    for epochs in [1, 4, 5] {
+        train(&Recipe { epochs, ..recipe.clone() }, 5, world.data(), Some(dir.path()), SILENT).unwrap();
+    }
+    let grown = train(&longer, 5, world.data(), Some(dir.path()), SILENT).unwrap();
+    assert_eq!((grown.resumed_in, grown.samples), (Some(6), 5 * 1200));
+    let whole = run(&longer).unwrap();
+    assert_eq!(bytes(&grown, &longer), bytes(&whole, &longer));
+    assert_eq!(grown.history, whole.history);
+    // Made shorter, it starts anew.
+    let shorter = Recipe { epochs: 2, ..recipe.clone() };
+    let shrunk = train(&shorter, 5, world.data(), Some(dir.path()), SILENT).unwrap();
+    assert_eq!(shrunk.resumed_in, None);
+    assert_eq!(bytes(&shrunk, &shorter), bytes(&run(&shorter).unwrap(), &shorter));
+}
+
+#[test]
+fn a_rate_that_depends_on_the_end_makes_a_longer_run_another_run() {
+    let (mut recipe, world, dir) = (recipe(), World::new(), tempfile::tempdir().unwrap());
+    recipe.schedule = serde_json::from_str(r#"{"decay": {"kind": "cosine"}}"#).unwrap();
+    let train =
+        |epochs| train(&Recipe { epochs, ..recipe.clone() }, 5, world.data(), Some(dir.path()), SILENT).unwrap();
+    train(2);
+    assert_eq!(train(3).resumed_in, None);
+    assert_eq!((train(3).resumed_in, train(3).samples), (Some(3), 0));
+}
+
+#[test]
+fn a_ranking_metric_decides_when_validation_goes_by_one() {
+    let (mut recipe, world) = (recipe(), World::new());
+    recipe.validation.keep = Keep::Best;
+    recipe.validation.metric = Criterion::Metric("ndcg@10".to_owned());
+    let asked = Cell::new(0);
+    // The second validation is the best.
+    let judge = |_: &Weights| {
+        asked.set(asked.get() + 1);
+        Ok([0.1, 0.5, 0.3][asked.get().min(3) - 1])
+    };
+    let training = Training {
+        recipe: &recipe,
+        seed: 5,
+        data: world.data(),
+        start: None,
+        judge: Some(&judge),
+        scratch: None,
+        watch: SILENT,
+    };
+    let outcome = training.run().unwrap();
+    assert_eq!((outcome.kept, asked.get()), (1, 12));
+    assert_eq!(outcome.history[1].valid_metric, Some(0.5));
+    assert!(outcome.history[1].valid_loss.is_some());
+    let shorter = Recipe { epochs: 2, validation: Validation::default(), ..recipe.clone() };
+    assert_eq!(bytes(&outcome, &recipe), bytes(&run(&shorter).unwrap(), &recipe));
+}
+
+#[test]
+fn first_weights_that_are_given_are_trained_on() {
+    let (recipe, world) = (recipe(), World::new());
+    let one = run(&Recipe { epochs: 1, ..recipe.clone() }).unwrap();
+    let warm = Training {
+        recipe: &recipe,
+        seed: 5,
+        data: world.data(),
+        start: Some(&one.weights),
+        judge: None,
+        scratch: None,
+        watch: SILENT,
+    };
+    assert!(warm.run().unwrap().history[0].train_loss < run(&recipe).unwrap().history[0].train_loss);
+}
+
+#[test]
+fn truncated_cross_entropy_drops_noise_more_often_than_chance() {
+    let mut world = World::new();
+    // Every user has two items of the other half, which are noise.
+    let mut clean = vec![true; world.train.0.len()];
+    for user in 0..30_u32 {
+        for k in 0..2 {
+            world.train.0.push(user);
+            world.train.1.push((1 - user % 2) * 20 + (user * 3 + k * 7) % 20);
+            clean.push(false);
+        }
+    }
+    let data = Data { clean: Some(&clean), ..world.data() };
+    let mut recipe = recipe();
+    recipe.loss = serde_json::from_str(r#"{"kind": "t_ce", "max_drop_rate": 0.05, "steps": 60}"#).unwrap();
+    let outcome = train(&recipe, 5, data, None, SILENT).unwrap();
+    assert_eq!(outcome.denoising.len(), 12);
+    let last = outcome.denoising[11];
+    assert_eq!((last.positives, last.noisy), (300, 60));
+    // Dropping at random would have the precision of the noise rate, 0.2, with a deviation of 0.04.
+    assert!(last.dropped > 50 && last.precision().unwrap() > 0.3, "{last:?}");
+    recipe.loss = serde_json::from_str(r#"{"kind": "r_ce", "beta": 0.5}"#).unwrap();
+    let [noisy, clean] = train(&recipe, 5, data, None, SILENT).unwrap().denoising[11].mean_weights();
+    assert!(noisy.unwrap() < 0.8 * clean.unwrap(), "{noisy:?} {clean:?}");
 }

@@ -18,7 +18,7 @@ fn three() -> (TempDir, Store) {
         let files: [(&str, &[u8]); 1] = [("a.bin", &vec![n as u8; n as usize * 100])];
         let mut manifest = described(n, &format!("s{n}"), &files);
         manifest.created -= (3 - n) * HOUR.as_secs();
-        let work = store.begin(acquire(&store, n)).unwrap();
+        let work = store.begin(acquire(&store, n), None).unwrap();
         fs::write(work.out().join("a.bin"), files[0].1).unwrap();
         work.publish(manifest).unwrap();
     }

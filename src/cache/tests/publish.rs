@@ -7,7 +7,7 @@ fn a_stage_is_visible_when_published_and_not_before() {
     let (_dir, store) = new_store();
     assert_eq!(store.lookup(&key(1)), Lookup::Miss);
     assert!(!store.dir().exists(), "looking creates nothing");
-    let work = store.begin(acquire(&store, 1)).unwrap();
+    let work = store.begin(acquire(&store, 1), None).unwrap();
     fs::write(work.out().join("a.txt"), "bytes").unwrap();
     assert_eq!(store.lookup(&key(1)), Lookup::Miss);
     let published = work.publish(described(1, "toy", &[("a.txt", b"bytes")])).unwrap();
@@ -24,13 +24,13 @@ fn a_stage_is_visible_when_published_and_not_before() {
 #[test]
 fn a_stage_that_fails_leaves_nothing_but_its_scratch() {
     let (_dir, store) = new_store();
-    let work = store.begin(acquire(&store, 1)).unwrap();
+    let work = store.begin(acquire(&store, 1), None).unwrap();
     fs::write(work.out().join("a.txt"), "half").unwrap();
     fs::write(work.scratch().join("checkpoint"), "epoch 3").unwrap();
     drop(work);
     assert_eq!(store.lookup(&key(1)), Lookup::Miss);
     assert_eq!(fs::read_dir(store.dir().join("tmp")).unwrap().count(), 0);
-    let again = store.begin(acquire(&store, 1)).unwrap();
+    let again = store.begin(acquire(&store, 1), None).unwrap();
     assert_eq!(fs::read(again.scratch().join("checkpoint")).unwrap(), b"epoch 3");
     assert_eq!(fs::read_dir(again.out()).unwrap().count(), 0);
 }
@@ -39,7 +39,7 @@ fn a_stage_that_fails_leaves_nothing_but_its_scratch() {
 fn without_a_lock_the_scratch_is_not_shared() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), Options { locks: false, ..Options::default() }).unwrap();
-    let (a, b) = (store.begin(acquire(&store, 1)).unwrap(), store.begin(acquire(&store, 1)).unwrap());
+    let (a, b) = (store.begin(acquire(&store, 1), None).unwrap(), store.begin(acquire(&store, 1), None).unwrap());
     assert_ne!(a.scratch(), b.scratch());
     assert_ne!(a.out(), b.out());
 }
@@ -48,7 +48,7 @@ fn without_a_lock_the_scratch_is_not_shared() {
 fn what_does_not_match_its_manifest_is_not_published() {
     let (_dir, store) = new_store();
     let attempt = |write: &dyn Fn(&Path), manifest: Manifest| {
-        let work = store.begin(acquire(&store, 1)).unwrap();
+        let work = store.begin(acquire(&store, 1), None).unwrap();
         write(work.out());
         let error = work.publish(manifest).unwrap_err();
         assert_eq!(store.lookup(&key(1)), Lookup::Miss);
@@ -169,7 +169,7 @@ fn a_store_that_can_only_be_read_gives_hits_and_refuses_work_with_a_remedy() {
     let store = Store::open(store.dir()).unwrap().made_read_only();
     assert!(store.is_read_only());
     assert_eq!(store.check(&hit(&store, 1), Trust::Stat), Ok(()));
-    let error = store.begin(acquire(&store, 2)).unwrap_err();
+    let error = store.begin(acquire(&store, 2), None).unwrap_err();
     assert_eq!(error.to_string(), format!("store `{}` is read-only", store.dir().display()));
     assert!(error.help().unwrap().contains("--store DIR"));
     assert!(!error.is_users());
