@@ -97,6 +97,14 @@ impl Client {
         Ok(Self { agent: config.build().into(), settings })
     }
 
+    /// What messages call the way to a URL. The user and password of a proxy are no part of it.
+    pub(super) fn way_to(&self, url: &Url) -> String {
+        match self.agent.config().proxy().filter(|proxy| !proxy.is_no_proxy(url.uri())) {
+            Some(proxy) => format!("`{}` by the proxy `{}:{}`", url.host(), proxy.host(), proxy.port()),
+            None => format!("`{}`", url.host()),
+        }
+    }
+
     /// Asks for a file, or the rest of it.
     pub(super) fn get(&self, url: &Url, from: Option<&Rest>) -> Exchange {
         let mut request = self.agent.get(url.uri());

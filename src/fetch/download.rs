@@ -136,12 +136,8 @@ impl Task<'_> {
     }
 
     fn failed(&self, failure: &Failure) -> Error {
-        let error = Error::network(format!(
-            "cannot get `{}` from `{}`: {}",
-            self.request.url,
-            self.request.url.host(),
-            failure.what
-        ));
+        let url = self.request.url;
+        let error = Error::network(format!("cannot get `{url}` from {}: {}", self.client.way_to(url), failure.what));
         match failure.help {
             Some(help) => error.help(help),
             None => error,
@@ -159,7 +155,12 @@ impl Task<'_> {
             let exchange = self.client.get(&url, from.as_ref());
             let head = match exchange.next(self.hooks)? {
                 Event::Head(head) => head,
-                Event::Failed(failure) => return Err(Ended::Now(failure)),
+                Event::Failed(mut failure) => {
+                    if url.host() != self.request.url.host() {
+                        failure.what = format!("it redirects to {}: {}", self.client.way_to(&url), failure.what);
+                    }
+                    return Err(Ended::Now(failure));
+                }
                 Event::Bytes(_) | Event::End => return Err(passing("what it answers is not HTTP")),
             };
             if let (301 | 302 | 303 | 307 | 308, Some(location)) = (head.status, &head.location) {

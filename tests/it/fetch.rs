@@ -150,6 +150,43 @@ fn without_a_network_the_error_says_which_files_to_give_and_how() {
 }
 
 #[test]
+fn the_proxy_of_the_environment_is_used_and_named_without_its_password() {
+    let project = Project::new();
+    project.write("p.yaml", offline());
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let proxied = |no_proxy: &str| {
+        let mut command = project.command(&["-q", "run", "p.yaml"]);
+        for name in ["ALL_PROXY", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
+            command.env_remove(name);
+        }
+        command.env("HTTPS_PROXY", format!("http://user:canary@127.0.0.1:{port}")).env("NO_PROXY", no_proxy);
+        Ran::of(command.output().unwrap()).ends(3).err
+    };
+    let text = proxied("elsewhere.invalid");
+    says(&text, &[&format!("from `nowhere.invalid` by the proxy `127.0.0.1:{port}`: it refuses connections")]);
+    assert!(!text.contains("canary"), "{text}");
+    let text = proxied("*.invalid");
+    assert!(!text.contains("by the proxy"), "{text}");
+}
+
+#[test]
+fn credentials_are_masked_where_a_mistake_in_the_pipeline_is_shown() {
+    let project = Project::new();
+    let url = "\"https://user:canary@nowhere.invalid/u.data?token=canary\"";
+    project.write("p.yaml", pipeline(&format!("url: {url}, sha256: abc")));
+    let text = ncf(&project, &["check", "p.yaml"]).ends(2).err;
+    says(&text, &["64 hexadecimal digits", "@nowhere.invalid/u.data?"]);
+    assert!(!text.contains("canary"), "{text}");
+    project.write("p.yaml", pipeline("url: \"${data}\", sha256: abc"));
+    let set = format!("data={url}");
+    let text = ncf(&project, &["check", "p.yaml", "--set", &set]).ends(2).err;
+    assert!(!text.contains("canary"), "{text}");
+    let text = ncf(&project, &["check", "p.yaml", "--set", &set.replace("data", "date")]).ends(2).err;
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
 fn a_local_file_that_is_missing_is_named_with_its_path() {
     let project = Project::new();
     project.write("p.yaml", offline());
