@@ -9,7 +9,7 @@
 //! - [`pipeline`] is the engine: it connects stages by type, plans, and runs what is stale.
 //! - [`cache`] is the content-addressed store behind it, and the list of what makes a stage run again.
 //! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
-//! - [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
+//! - [`fetch`] gets files from the network; [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
 //!   [`metric`] and [`eval`] measure them.
 //! - [`cli`] is the command line, the only room that prints.
 //!
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod fetch;
 pub mod kernel;
 pub mod loss;
 pub mod metric;

@@ -4,6 +4,7 @@ mod frames;
 
 pub mod comparison;
 pub mod dataset;
+pub mod files;
 pub mod interactions;
 pub mod metrics;
 pub mod model;

@@ -204,6 +204,7 @@ impl Manifest {
         }
         let mut total = 0u64;
         let mut seen: BTreeMap<&str, &FileEntry> = BTreeMap::new();
+        let mut folded: BTreeMap<String, &str> = BTreeMap::new();
         for (name, output) in &self.outputs {
             if !is_name(name) {
                 return Err(format!("`{}` is not a name for an output", name.escape_default()));
@@ -212,8 +213,11 @@ impl Manifest {
                 return Err(format!("the digest of output `{name}` is not that of its files"));
             }
             for (file, entry) in &output.files {
-                if !is_name(file) || file == VIEW_NAME {
+                if !is_file_name(file) || file.eq_ignore_ascii_case(VIEW_NAME) {
                     return Err(format!("`{}` is not a name for a stored file", file.escape_default()));
+                }
+                if let Some(other) = folded.insert(file.to_ascii_lowercase(), file).filter(|other| other != file) {
+                    return Err(format!("files `{other}` and `{file}` differ only in case"));
                 }
                 if seen.insert(file, entry).is_some_and(|other| other != entry) {
                     return Err(format!("two outputs disagree on file `{file}`"));
@@ -230,6 +234,15 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
         && !name.starts_with('.')
+        && !name.ends_with('.')
+}
+
+/// Whether a name can be that of a stored file: letters of both cases, digits, `_`, and inner dots and hyphens, so that
+/// it means the same on every file system and in every shell.
+fn is_file_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
+        && !name.starts_with(['.', '-'])
         && !name.ends_with('.')
 }
 

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use tracing_indicatif::IndicatifLayer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -43,5 +44,7 @@ pub(super) fn start(global: &Global) {
         LogFormat::Json => lines.json().boxed(),
     };
     let drawn = (draws_bars(global.quiet) && global.log_format == LogFormat::Text).then_some(bars);
-    tracing_subscriber::registry().with(filter).with(lines).with(drawn).init();
+    // The HTTP client writes whole URLs into its log, with whatever credentials they have.
+    let no_urls = filter_fn(|meta| !meta.target().starts_with("ureq"));
+    tracing_subscriber::registry().with(filter).with(no_urls).with(lines).with(drawn).init();
 }

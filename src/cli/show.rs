@@ -127,14 +127,16 @@ fn files(world: &World, node: &Node, manifest: &Manifest, rows: usize) -> Vec<Sh
     // In the order in which the kind declares them, which is the order of interest.
     for output in node.kind.outputs {
         let Some(entry) = manifest.outputs.get(output.name) else { continue };
-        for spec in output.files {
-            if let Some(file) = entry.files.get(spec.name) {
+        let declared = output.files.iter().map(|spec| spec.name);
+        let others = entry.files.keys().map(String::as_str).filter(|name| !output.declares(name));
+        for name in declared.chain(others) {
+            if let Some(file) = entry.files.get(name) {
                 files.push(ShownFile {
                     output: output.name.to_owned(),
-                    name: spec.name.to_owned(),
+                    name: name.to_owned(),
                     bytes: file.size,
                     digest: file.digest.to_string(),
-                    preview: preview(&world.store.blob_path(&file.digest), spec.name, rows),
+                    preview: preview(&world.store.blob_path(&file.digest), name, rows),
                 });
             }
         }

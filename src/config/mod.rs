@@ -25,6 +25,7 @@ mod reference;
 mod scalar;
 mod scan;
 mod schema;
+mod secrets;
 #[cfg(test)]
 mod snapshots;
 mod source;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
 
+use crate::config::secrets::masked;
 use crate::config::view::View;
 use crate::config::{Source, Span};
 
@@ -38,7 +39,7 @@ impl Problem {
     /// An error about what stands at `span`.
     pub fn new(source: &Source, span: Span, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
-            message: message.into(),
+            message: masked(&message.into()),
             source: source.clone(),
             span: Some(span),
             label: None,
@@ -59,21 +60,21 @@ impl Problem {
     /// Says beside the marked text what it is.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
-        self.0.label = Some(text.into());
+        self.0.label = Some(masked(&text.into()));
         self
     }
 
     /// Marks a second place in the same source.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.0.also.push((span, text.into()));
+        self.0.also.push((span, masked(&text.into())));
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.0.help = Some(text.into());
+        self.0.help = Some(masked(&text.into()));
         self
     }
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::config::secrets::masked;
+
 /// A named text: a pipeline file, or a `--set` argument. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -13,7 +15,8 @@ pub struct Source {
 impl Source {
     /// A text with the name that errors give it.
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: text.into() }
+        // The name of an argument is its text.
+        Self { name: masked(name).into(), text: text.into() }
     }
 
     /// The name that errors give it: a path, or the words of a `--set` argument.

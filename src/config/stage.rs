@@ -8,7 +8,7 @@ use crate::config::names::{STAGE_NAME_HELP, is_param_name, is_stage_name, quote,
 use crate::config::node::{Entry, Node, Tree, deepest, entry};
 use crate::config::params::Budget;
 use crate::config::problem::ENOUGH;
-use crate::config::reference::{references, substitute};
+use crate::config::reference::{references, substitute, whole};
 use crate::config::{Cell, Matrix, Params, Problem, Source, Span, Spanned};
 
 /// The keys of a stage that are not parameters of its kind.
@@ -238,6 +238,11 @@ impl StageSpec {
         let pairs = self.body.iter().map(|entry| Ok((entry.key.value.clone(), value(&entry.value)?)));
         let seed = self.seed.as_ref().map(|node| seed_of(&self.source, node.span, &value(node)?)).transpose()?;
         Ok(Resolved { params: pairs.collect::<Result<_, Problem>>()?, seed })
+    }
+
+    /// The param or axis that gives a parameter its whole value: `data` for the parameter `local` in `local: ${data}`.
+    pub fn whole_reference(&self, parameter: &str) -> Option<String> {
+        whole(&entry(&self.body, parameter)?.value).map(ToOwned::to_owned)
     }
 
     /// Where a parameter was written, such as `["loss", "gamma"]` or `["layers", "2"]`: its value, or that of the

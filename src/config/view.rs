@@ -6,6 +6,7 @@
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
+use crate::config::secrets::masked;
 use crate::config::{Source, Span};
 
 /// Longer lines are cut, in bytes.
@@ -42,7 +43,7 @@ impl View {
         let before = text[..start].matches('\n').count();
         let mut builder = Builder { out: String::new(), spans: spans.iter().map(|&span| (span, span)).collect() };
         let mut at = start;
-        for line in text[start..end].split_inclusive('\n') {
+        for line in masked(&text[start..end]).split_inclusive('\n') {
             builder.line(at, line);
             at += line.len();
         }

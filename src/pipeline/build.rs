@@ -334,6 +334,7 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
                 params: decoded.params,
                 seed: decoded.seed,
                 sources,
+                set_by: decoded.set_by,
                 inputs,
             });
             for from in producers {

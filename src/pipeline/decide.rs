@@ -56,8 +56,9 @@ pub(super) fn key<'m>(
             class: if error.is_users() { Class::Data } else { Class::Io },
             message: format!("parameter `{}`: {error}", source.param),
             help: Some(format!(
-                "paths are relative to the working directory; correct `{}` in the pipeline or override it with `--set`",
-                source.param
+                "paths are relative to the working directory; correct `{}` in the pipeline or override it with {}",
+                source.param,
+                node.set_by.get(source.param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`")),
             )),
         })?;
         // The content stands for the path: the same bytes elsewhere are the same input.
@@ -66,7 +67,7 @@ pub(super) fn key<'m>(
                 map.remove(source.param);
             }
         }
-        sources.insert(source.param.to_owned(), digest);
+        sources.insert(source.name(), digest);
     }
     let identity = Identity {
         format: FORMAT,
@@ -74,7 +75,7 @@ pub(super) fn key<'m>(
         version: node.kind.version() as u64,
         params,
         inputs,
-        sources: sources.iter().map(|(param, source)| (param.clone(), source.digest)).collect(),
+        sources: sources.iter().map(|(name, source)| (name.clone(), source.digest)).collect(),
         seed: node.work.is_seeded().then_some(node.seed),
     };
     let key_of = |identity: &Identity| {
@@ -145,7 +146,7 @@ fn is_declared(outputs: &[Output], manifest: &Manifest) -> bool {
         outputs.iter().any(|output| {
             output.name == name
                 && output.kind == entry.kind
-                && entry.files.keys().all(|file| output.files.iter().any(|spec| spec.name == file))
+                && (output.open || entry.files.keys().all(|file| output.declares(file)))
                 && output.files.iter().all(|spec| !spec.required || entry.files.contains_key(spec.name))
         })
     });

@@ -42,6 +42,8 @@ pub struct Node {
     pub seed: u64,
     /// Files outside the store that it reads.
     pub sources: Vec<Source>,
+    /// The pipeline's param that gives a parameter its whole value, by parameter.
+    pub set_by: BTreeMap<String, String>,
     /// What is connected, port by port in the kind's order; several wires for a port that gathers.
     pub inputs: Vec<Wire>,
 }

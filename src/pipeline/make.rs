@@ -123,6 +123,7 @@ impl Job<'_> {
             cell: node.cell.clone(),
             inputs: self.inputs()?,
             sources: self.sources(keyed),
+            set_by: node.set_by.clone(),
             out: work.out().to_owned(),
             scratch: work.scratch().to_owned(),
             progress: progress.as_ref(),
@@ -156,12 +157,12 @@ impl Job<'_> {
     }
 
     fn sources(&self, keyed: &Keyed) -> BTreeMap<String, SourceFile> {
-        let path = |param: &str| {
-            let source = self.node().sources.iter().find(|source| source.param == param);
+        let path = |name: &str| {
+            let source = self.node().sources.iter().find(|source| source.name() == name);
             source.map_or_else(PathBuf::new, |source| self.world.workdir.join(&source.path))
         };
-        let file = |(param, source): (&String, &SourceDigest)| {
-            (param.clone(), SourceFile { path: path(param), digest: source.digest.to_string(), size: source.size })
+        let file = |(name, source): (&String, &SourceDigest)| {
+            (name.clone(), SourceFile { path: path(name), digest: source.digest.to_string(), size: source.size })
         };
         keyed.sources.iter().map(file).collect()
     }
@@ -205,8 +206,12 @@ fn sort_outputs(outputs: &[Output], written: &[Written]) -> Result<BTreeMap<Stri
     }
     let mut entries = BTreeMap::new();
     for output in outputs {
-        let own: BTreeMap<String, FileEntry> =
+        let mut own: BTreeMap<String, FileEntry> =
             output.files.iter().filter_map(|spec| Some((spec.name.to_owned(), files.remove(spec.name)?))).collect();
+        if output.open {
+            let declared = |name: &str| outputs.iter().any(|other| other.declares(name));
+            own.extend(files.extract_if(.., |name, _| !declared(name)).map(|(name, file)| (name.to_owned(), file)));
+        }
         match output.files.iter().find(|spec| spec.required && !own.contains_key(spec.name)) {
             Some(spec) if output.required || !own.is_empty() => {
                 return Err(defect(format!("did not write `{}` of its output `{}`", spec.name, output.name)));

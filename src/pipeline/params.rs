@@ -1,5 +1,7 @@
 //! From a stage's text to a decoded stage, with errors that point at the place in the file.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::config::{Pipeline, Problem, StageSpec, suggest};
@@ -12,6 +14,8 @@ pub(super) struct Decoded {
     pub(super) work: Box<dyn DynStage>,
     pub(super) params: Value,
     pub(super) seed: u64,
+    /// The pipeline's param that gives a parameter its whole value, by parameter.
+    pub(super) set_by: BTreeMap<String, String>,
 }
 
 /// Resolves and decodes the parameters of one cell.
@@ -24,6 +28,8 @@ pub(super) fn decode(
     let resolved = spec.resolve(&pipeline.params, cell)?;
     let work =
         (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
+    let connected: Vec<&str> = spec.inputs.iter().map(|input| input.port.value.as_str()).collect();
+    work.check_inputs(&connected).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
     if resolved.seed.is_some() && !work.is_seeded() {
         let problem =
             Problem::new(spec.source(), spec.kind.span, format!("stage `{}` draws nothing at random", spec.name.value));
@@ -31,7 +37,11 @@ pub(super) fn decode(
     }
     let mut params = work.params();
     without_nulls(&mut params);
-    Ok(Decoded { work, params, seed: resolved.seed.unwrap_or(pipeline.seed) })
+    let set_by = spec.keys().filter_map(|key| {
+        let param = spec.whole_reference(&key.value)?;
+        (pipeline.params.contains_key(&param) && !cell.contains_key(&param)).then(|| (key.value.clone(), param))
+    });
+    Ok(Decoded { work, params, seed: resolved.seed.unwrap_or(pipeline.seed), set_by: set_by.collect() })
 }
 
 /// An optional parameter that is not given is the same as one that does not exist.

@@ -10,6 +10,9 @@ pub trait Artifact: Sized {
     const KIND: &'static str;
     /// The files that make up the artifact.
     const FILES: &'static [FileSpec];
+    /// Whether it may hold more files than [`Artifact::FILES`], under names that only the parameters or the data tell.
+    /// Of the outputs of a stage kind, at most one can: it takes every file that no output declares.
+    const OPEN: bool = false;
     /// Reads it back. Every byte read is checked against the digest in the manifest.
     ///
     /// # Errors
@@ -20,7 +23,7 @@ pub trait Artifact: Sized {
 /// A file of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSpec {
-    /// Its name: `[a-z0-9_.]`, no directory.
+    /// Its name: no directory, not hidden.
     pub name: &'static str,
     /// Whether it is always there.
     pub required: bool,
@@ -86,6 +89,8 @@ pub struct Output {
     pub kind: &'static str,
     /// Its files.
     pub files: &'static [FileSpec],
+    /// Whether it holds further files; see [`Artifact::OPEN`].
+    pub open: bool,
     /// Whether every run of the stage writes it.
     pub required: bool,
 }
@@ -93,11 +98,16 @@ pub struct Output {
 impl Output {
     /// An output that every run writes.
     pub const fn of<A: Artifact>(name: &'static str) -> Self {
-        Self { name, kind: A::KIND, files: A::FILES, required: true }
+        Self { name, kind: A::KIND, files: A::FILES, open: A::OPEN, required: true }
     }
 
     /// An output that only some parameters ask for.
     pub const fn maybe<A: Artifact>(name: &'static str) -> Self {
-        Self { name, kind: A::KIND, files: A::FILES, required: false }
+        Self { name, kind: A::KIND, files: A::FILES, open: A::OPEN, required: false }
+    }
+
+    /// Whether it declares a file of this name.
+    pub fn declares(&self, file: &str) -> bool {
+        self.files.iter().any(|spec| spec.name == file)
     }
 }

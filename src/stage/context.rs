@@ -99,8 +99,10 @@ pub struct ContextParts<'a> {
     pub cell: BTreeMap<String, serde_json::Value>,
     /// Connected artifacts by port.
     pub inputs: BTreeMap<String, Vec<Input>>,
-    /// Files outside the store by parameter.
+    /// Files outside the store by [`crate::stage::Source::name`].
     pub sources: BTreeMap<String, SourceFile>,
+    /// The pipeline's param that gives a parameter its whole value, by parameter: what `--set` would change.
+    pub set_by: BTreeMap<String, String>,
     /// The empty directory to write into.
     pub out: PathBuf,
     /// A directory that outlives an interrupted run of the same key, for checkpoints.
@@ -121,6 +123,7 @@ impl ContextParts<'_> {
             cell: BTreeMap::new(),
             inputs: BTreeMap::new(),
             sources: BTreeMap::new(),
+            set_by: BTreeMap::new(),
             out: out.to_owned(),
             scratch: out.to_owned(),
             progress: &Silent,
@@ -203,7 +206,13 @@ impl<'a> Context<'a> {
         self.parts.inputs.get(port).map_or(&[], Vec::as_slice)
     }
 
-    /// The file that a parameter of this name points to.
+    /// The param of the pipeline that `--set` would change to change the whole of this parameter, if there is one: `data`
+    /// for the parameter `local` in `local: ${data}`.
+    pub fn set_by(&self, parameter: &str) -> Option<&str> {
+        self.parts.set_by.get(parameter).map(String::as_str)
+    }
+
+    /// The file that a parameter of this name points to; see [`crate::stage::Source::name`].
     ///
     /// # Errors
     /// When the stage did not declare it in [`crate::stage::Stage::sources`].

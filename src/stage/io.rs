@@ -65,11 +65,8 @@ impl ArtifactDir {
     /// # Errors
     /// When the file is not part of the artifact, cannot be read, or is damaged.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let file = self.files.get(name).ok_or_else(|| {
-            StageError::data(format!("stage `{}` has no file `{name}`", self.producer))
-                .help("look at the stage's outputs with `ncf-pipe show`")
-        })?;
-        let damaged = || StageError::damaged(DamagedFile { path: file.path.clone(), producer: self.producer.clone() });
+        let file = self.file(name)?;
+        let damaged = || damaged(file, &self.producer);
         let bytes = match std::fs::read(&file.path) {
             Ok(bytes) => bytes,
             // A file that vanished since the plan was made is as lost as one with wrong bytes.
@@ -82,6 +79,30 @@ impl ArtifactDir {
         }
         Ok(bytes)
     }
+
+    /// Opens a file for reading from the start to the end, for files that need not fit into memory.
+    ///
+    /// # Errors
+    /// When the file is not part of the artifact, or cannot be opened.
+    pub fn open(&self, name: &str) -> Result<SourceReader> {
+        let file = self.file(name)?;
+        match File::open(&file.path) {
+            Ok(opened) => Ok(SourceReader::new(opened, file, Origin::Stored { producer: self.producer.clone() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged(file, &self.producer)),
+            Err(error) => Err(StageError::io(format!("cannot open `{}`", file.path.display()), error)),
+        }
+    }
+
+    fn file(&self, name: &str) -> Result<&FileRef> {
+        self.files.get(name).ok_or_else(|| {
+            StageError::data(format!("stage `{}` has no file `{name}`", self.producer))
+                .help("look at the stage's outputs with `ncf-pipe show`")
+        })
+    }
+}
+
+fn damaged(file: &FileRef, producer: &str) -> StageError {
+    StageError::damaged(DamagedFile { path: file.path.clone(), producer: producer.to_owned() })
 }
 
 /// A file outside the store whose bytes are in the stage's key.
@@ -103,7 +124,8 @@ impl SourceFile {
     pub fn open(&self) -> Result<SourceReader> {
         let file = File::open(&self.path)
             .map_err(|error| StageError::io(format!("cannot open `{}`", self.path.display()), error))?;
-        Ok(SourceReader { file, hasher: blake3::Hasher::new(), expected: self.clone() })
+        let Self { path, digest, size } = self.clone();
+        Ok(SourceReader::new(file, &FileRef { path, digest, size }, Origin::Outside))
     }
 
     /// Reads all of it and checks that it is what the key says.
@@ -111,22 +133,24 @@ impl SourceFile {
     /// # Errors
     /// When it cannot be read, or changed since it was hashed.
     pub fn read_all(&self) -> Result<Vec<u8>> {
-        let mut reader = self.open()?;
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0).min(1 << 32));
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(|error| StageError::io(format!("cannot read `{}`", self.path.display()), error))?;
-        reader.finish()?;
-        Ok(bytes)
+        self.open()?.read_all()
     }
 }
 
-/// Reads a source and hashes what it reads. Call [`SourceReader::finish`] at the end.
+/// Reads a source or a stored file, and hashes what it reads. Call [`SourceReader::finish`] at the end.
 #[derive(Debug)]
 pub struct SourceReader {
     file: File,
     hasher: blake3::Hasher,
-    expected: SourceFile,
+    expected: FileRef,
+    origin: Origin,
+}
+
+/// Where a file lies; it decides what wrong bytes mean.
+#[derive(Debug)]
+enum Origin {
+    Outside,
+    Stored { producer: String },
 }
 
 impl Read for SourceReader {
@@ -143,18 +167,48 @@ impl Read for SourceReader {
 }
 
 impl SourceReader {
+    fn new(file: File, expected: &FileRef, origin: Origin) -> Self {
+        Self { file, hasher: blake3::Hasher::new(), expected: expected.clone(), origin }
+    }
+
+    /// Its length in bytes, as far as is known before reading it.
+    pub fn size(&self) -> u64 {
+        self.expected.size
+    }
+
+    /// Reads all of it into memory, and checks that it is what it should be.
+    ///
+    /// # Errors
+    /// As [`SourceReader::finish`].
+    pub fn read_all(mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or(0).min(1 << 32));
+        self.read_to_end(&mut bytes).map_err(|error| self.error(&error))?;
+        self.finish()?;
+        Ok(bytes)
+    }
+
+    /// Turns a read error into one that names the file.
+    pub fn error(&self, error: &dyn std::fmt::Display) -> StageError {
+        StageError::io(format!("cannot read `{}`", self.expected.path.display()), error)
+    }
+
     /// Reads what is left and checks that the file is the one that the key was made of.
     ///
     /// # Errors
-    /// When the file changed while the run went on.
+    /// When the file changed while the run went on, or, in the store, is damaged.
     pub fn finish(mut self) -> Result<()> {
-        let path = self.expected.path.display().to_string();
-        io::copy(&mut self, &mut io::sink()).map_err(|error| StageError::io(format!("cannot read `{path}`"), error))?;
-        if self.hasher.finalize().to_hex().as_str() != self.expected.digest {
-            return Err(StageError::data(format!("input `{path}` changed while the run was reading it"))
-                .help("run again once nothing writes to the file any more"));
+        io::copy(&mut self, &mut io::sink()).map_err(|error| self.error(&error))?;
+        if self.hasher.finalize().to_hex().as_str() == self.expected.digest {
+            return Ok(());
         }
-        Ok(())
+        match &self.origin {
+            Origin::Stored { producer } => Err(damaged(&self.expected, producer)),
+            Origin::Outside => {
+                let path = self.expected.path.display();
+                Err(StageError::data(format!("input `{path}` changed while the run was reading it"))
+                    .help("run again once nothing writes to the file any more"))
+            }
+        }
     }
 }
 
@@ -182,6 +236,10 @@ pub struct OutFile {
 
 impl OutFile {
     pub(super) fn create(dir: &Path, name: &str, done: std::sync::mpsc::Sender<Written>) -> Result<Self> {
+        // Names may come from parameters; whoever takes them has to refuse such ones with a remedy.
+        if name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+            return Err(StageError::failed(format!("`{}` is not a name for an output file", name.escape_debug())));
+        }
         let path = dir.join(name);
         let file = File::options()
             .write(true)

@@ -1,6 +1,6 @@
 //! The trait that a stage kind implements, and the engine's erased view of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,8 +15,27 @@ pub struct Source {
     /// The top-level parameter that holds the path. In the key, the file's digest stands in its place, so that
     /// the same bytes under another path are the same input.
     pub param: &'static str,
+    /// Which of the files that the parameter stands for, if it stands for several.
+    pub part: Option<String>,
     /// The path, relative to the working directory.
     pub path: PathBuf,
+}
+
+impl Source {
+    /// The file that a parameter names.
+    pub fn new(param: &'static str, path: impl Into<PathBuf>) -> Self {
+        Self { param, part: None, path: path.into() }
+    }
+
+    /// The file `name` in the directory that a parameter names.
+    pub fn within(param: &'static str, directory: &Path, name: &str) -> Self {
+        Self { param, part: Some(name.to_owned()), path: directory.join(name) }
+    }
+
+    /// What it is called in the key and in [`Context::source`]: `path`, or `local/u.data`.
+    pub fn name(&self) -> String {
+        self.part.as_ref().map_or_else(|| self.param.to_owned(), |part| format!("{}/{part}", self.param))
+    }
 }
 
 /// A kind of stage. The fields of the type are its parameters.
@@ -47,6 +66,15 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Ok(self)
     }
 
+    /// Refuses parameters that do not fit the input ports that are `connected`.
+    ///
+    /// # Errors
+    /// Names the parameter that does not fit.
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
+        let _ = connected;
+        Ok(())
+    }
+
     /// Files outside the store whose bytes belong in the key.
     fn sources(&self) -> Vec<Source> {
         Vec::new()
@@ -70,6 +98,11 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
 pub trait DynStage: Send + Sync {
     /// All parameters, defaults filled in.
     fn params(&self) -> Value;
+    /// See [`Stage::check_inputs`].
+    ///
+    /// # Errors
+    /// As [`Stage::check_inputs`].
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError>;
     /// See [`Stage::sources`].
     fn sources(&self) -> Vec<Source>;
     /// See [`Stage::is_seeded`].
@@ -88,6 +121,10 @@ impl<S: Stage> DynStage for S {
         // Parameter types are plain structs and enums with string keys: `non_finite` numbers become null, which
         // the key refuses.
         serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
+        Stage::check_inputs(self, connected)
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -6,6 +6,7 @@ use crate::train::Recipe;
 mod binarise;
 mod compare;
 mod evaluate;
+mod fetch;
 mod filter;
 mod negative_pool;
 mod read;
@@ -18,6 +19,7 @@ mod train;
 pub use binarise::Binarise;
 pub use compare::Compare;
 pub use evaluate::Evaluate;
+pub use fetch::{Fetch, RemoteFile};
 pub use filter::Filter;
 pub use negative_pool::NegativePool;
 pub use read::Read;
@@ -28,6 +30,7 @@ pub use synthesize::Synthesize;
 
 /// All stage kinds, in the order in which a pipeline uses them.
 pub static STAGES: Registry = Registry::new(&[
+    StageKind::of::<Fetch>(),
     StageKind::of::<Read>(),
     StageKind::of::<ReadSplit>(),
     StageKind::of::<Synthesize>(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifacts::files::Files;
 use crate::artifacts::interactions::Interactions;
 use crate::data::error::Kind;
 use crate::data::frame::{FrameMeta, from_columns};
@@ -13,14 +14,19 @@ use crate::data::read::{
     TimestampUnit, check_separator, read_parquet, read_text,
 };
 use crate::data::{self};
-use crate::stage::{Context, Output, ParamError, Result, Source, SourceFile, SourceReader, Stage};
+use crate::stage::{Context, Output, ParamError, Port, Result, Source, SourceFile, SourceReader, Stage};
 
-/// Reads interactions from a file and sorts them; nothing is filtered or guessed.
+/// Reads interactions from a file and sorts them; nothing is filtered or guessed. The file is one on this machine (`path`)
+/// or one of the stage at the port `files` (`file`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Read {
-    /// The file.
-    pub path: PathBuf,
+    /// The file, on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The file, by its name among those at the port `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Its format.
     #[serde(default)]
     pub format: Format,
@@ -51,9 +57,16 @@ impl Stage for Read {
     const KIND: &'static str = "read";
     const ABOUT: &'static str = "reads interactions from a file of one of many formats";
     const CHANGES: &'static [&'static str] = &["first version"];
+    const INPUTS: &'static [Port] = &[Port::optional::<Files>("files")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Interactions>("interactions")];
 
     fn normalise(mut self) -> Result<Self, ParamError> {
+        if self.path.is_some() == self.file.is_some() {
+            let what = if self.path.is_some() { "both `path` and `file` are given" } else { "no file is given" };
+            let name = if self.path.is_some() { "file" } else { "" };
+            return Err(ParamError::new(name, what)
+                .help("set `path` to a file on this machine, or connect `files` and set `file` to the name of one"));
+        }
         self.resolve_format()?;
         self.resolve_separator()?;
         self.resolve_header()?;
@@ -61,19 +74,26 @@ impl Stage for Read {
         Ok(self)
     }
 
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
+        check_files("file", self.file.is_some(), connected)
+    }
+
     fn sources(&self) -> Vec<Source> {
-        vec![Source { param: "path", path: self.path.clone() }]
+        self.path.iter().map(|path| Source::new("path", path)).collect()
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
-        let source = context.source("path")?;
+        let (name, reader) = match &self.file {
+            Some(file) => context.input::<Files>("files")?.open(file)?,
+            None => open_source(context.source("path")?)?,
+        };
         let options = self.options();
         let Reading { columns, lines, skipped, warning } = if self.format == Format::Parquet {
-            let name = source.path.display().to_string();
-            let bytes = source.read_all()?;
-            with_hooks(source, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?
+            let size = reader.size();
+            let bytes = reader.read_all()?;
+            with_hooks(size, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?
         } else {
-            parse_source(source, context, |input, file, hooks| read_text(input, file, &options, hooks))?
+            parse((name, reader), context, |input, file, hooks| read_text(input, file, &options, hooks))?
         };
         context.fact("rows", columns.len());
         context.fact("users", columns.user.distinct());
@@ -87,16 +107,34 @@ impl Stage for Read {
     }
 }
 
-/// Gives a source to a parser, and then checks that the file is the one that the key was made of.
-pub(super) fn parse_source<T>(
-    source: &SourceFile,
+/// Refuses a parameter for files at the port `files` without any there, and files there without the parameter.
+///
+/// # Errors
+/// Names the parameter.
+pub(super) fn check_files(param: &str, given: bool, connected: &[&str]) -> Result<(), ParamError> {
+    match (given, connected.contains(&"files")) {
+        (true, false) => Err(ParamError::new(param, "nothing is connected that has files")
+            .help("add `inputs: {files: …}` with a stage such as `fetch`")),
+        (false, true) => Err(ParamError::new("", format!("`files` is connected, but `{param}` is not given"))
+            .help(format!("set `{param}` in place of paths, or disconnect `files`"))),
+        _ => Ok(()),
+    }
+}
+
+/// A source, and what messages call it.
+pub(super) fn open_source(source: &SourceFile) -> Result<(String, SourceReader)> {
+    Ok((source.path.display().to_string(), source.open()?))
+}
+
+/// Gives a file to a parser, and then checks that it is the one that the key was made of.
+pub(super) fn parse<T>(
+    (name, mut reader): (String, SourceReader),
     context: &Context<'_>,
     parse: impl FnOnce(&mut SourceReader, File<'_>, Hooks<'_>) -> data::Result<T>,
 ) -> Result<T> {
-    let name = source.path.display().to_string();
-    let mut reader = source.open()?;
-    let file = File { name: &name, size: Some(source.size) };
-    let parsed = with_hooks(source, context, |hooks| parse(&mut reader, file, hooks));
+    let size = reader.size();
+    let file = File { name: &name, size: Some(size) };
+    let parsed = with_hooks(size, context, |hooks| parse(&mut reader, file, hooks));
     if parsed.as_ref().err().is_none_or(|error| error.kind == Kind::Data) {
         // What is wrong with a file that changes while it is read is not worth reporting.
         reader.finish()?;
@@ -106,12 +144,12 @@ pub(super) fn parse_source<T>(
 
 /// Connects a parser to the progress and the cancellation of a run.
 fn with_hooks<T>(
-    source: &SourceFile,
+    size: u64,
     context: &Context<'_>,
     parse: impl FnOnce(Hooks<'_>) -> data::Result<T>,
 ) -> data::Result<T> {
     let (progress, cancel) = (context.progress(), context.cancel());
-    progress.start(Some(source.size), "bytes");
+    progress.start(Some(size), "bytes");
     parse(Hooks { advance: &|bytes| progress.advance(bytes), cancelled: &|| cancel.is_cancelled() })
 }
 
@@ -120,11 +158,13 @@ impl Read {
         if self.format != Format::Auto {
             return Ok(());
         }
-        self.format = match Format::of_path(&self.path) {
+        // One of the two is given: `normalise` has made sure.
+        let path = self.path.clone().or_else(|| self.file.as_ref().map(PathBuf::from)).unwrap_or_default();
+        self.format = match Format::of_path(&path) {
             Some(format) => format,
             None if self.separator.is_some() => Format::Delimited,
             None => {
-                let path = self.path.display();
+                let path = path.display();
                 let error = ParamError::new("format", format!("the ending of `{path}` does not tell its format"));
                 return Err(error.help(format!("set `format` to one of {FORMATS}")));
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifacts::files::Files;
 use crate::artifacts::pool::{EVAL, Pool};
 use crate::artifacts::split::{Split, SplitFrames};
 use crate::data::columns::Columns;
@@ -12,17 +13,24 @@ use crate::data::dictionary::RawValues;
 use crate::data::frame::{FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER};
 use crate::data::read_split::{Limits, Lines, SplitParts, combine, dense_frame, read_candidates, read_interactions};
 use crate::data::remap::names;
-use crate::stage::{Context, FileSpec, Output, ParamError, Result, Source, Stage};
-use crate::stages::read::parse_source;
+use crate::stage::{Context, FileSpec, Output, ParamError, Port, Result, Source, SourceReader, Stage, StageError};
+use crate::stages::read::{check_files, open_source, parse};
 
-/// Reads a ready split with dense ids, such as those that papers publish.
+/// Reads a ready split with dense ids, such as those that papers publish: files on this machine, or those of the stage at
+/// the port `files` that begin with `prefix`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadSplit {
     /// What the files look like.
     pub format: SplitFormat,
+    /// What the names of the files at the port `files` begin with. Read are `PREFIX.train.rating` and, with `format: ncf`,
+    /// `PREFIX.test.rating` and the candidates `PREFIX.test.negative`; with `format: denoising`, `PREFIX.valid.rating` and
+    /// the test positives `PREFIX.test.negative`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// Training interactions.
-    pub train: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
     /// Validation interactions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
@@ -58,6 +66,7 @@ impl Stage for ReadSplit {
     const KIND: &'static str = "read_split";
     const ABOUT: &'static str = "reads a ready split with dense ids";
     const CHANGES: &'static [&'static str] = &["first version"];
+    const INPUTS: &'static [Port] = &[Port::optional::<Files>("files")];
     const OUTPUTS: &'static [Output] = &[
         Output::of::<Split>("split"),
         // Not the pool's `train.parquet`: here, that file is the split's.
@@ -65,6 +74,17 @@ impl Stage for ReadSplit {
     ];
 
     fn normalise(self) -> Result<Self, ParamError> {
+        if self.prefix.is_some() {
+            if let Some(source) = self.sources().first() {
+                return Err(ParamError::new(source.param, "a path, but `prefix` is given, too")
+                    .help("set `prefix` for files at the port `files`, or paths for files on this machine"));
+            }
+            return self.check_sizes();
+        }
+        if self.train.is_none() {
+            return Err(ParamError::new("", "the split has no training interactions")
+                .help("set `train` to a file on this machine, or connect `files` and set `prefix`"));
+        }
         match self.format {
             SplitFormat::Ncf if self.test.is_none() && self.candidates.is_none() => {
                 return Err(ParamError::new("test", "the split has no test interactions")
@@ -80,45 +100,40 @@ impl Stage for ReadSplit {
             }
             _ => {}
         }
-        for (name, n) in [("users", self.users), ("items", self.items)] {
-            if n.is_some_and(|n| n == 0 || i32::try_from(n).is_err()) {
-                return Err(ParamError::new(name, "not a number of ids").help("give a number from 1 to 2147483647"));
-            }
-        }
-        Ok(self)
+        self.check_sizes()
+    }
+
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
+        check_files("prefix", self.prefix.is_some(), connected)
     }
 
     fn sources(&self) -> Vec<Source> {
-        let all = [
-            ("train", Some(&self.train)),
-            ("valid", self.valid.as_ref()),
-            ("test", self.test.as_ref()),
-            ("candidates", self.candidates.as_ref()),
-        ];
-        all.into_iter().filter_map(|(param, path)| Some(Source { param, path: path?.clone() })).collect()
+        let all =
+            [("train", &self.train), ("valid", &self.valid), ("test", &self.test), ("candidates", &self.candidates)];
+        all.into_iter().filter_map(|(param, path)| Some(Source::new(param, path.as_ref()?))).collect()
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let limits = Limits::new(self.users, self.items);
-        let read = |param: &str, lines: Lines| -> Result<Columns> {
-            parse_source(context.source(param)?, context, |input, file, hooks| {
-                read_interactions(input, file, lines, limits, hooks)
-            })
+        let files = Inputs { files: context.optional("files")?, stage: self, context };
+        let read = |param: &str, lines: Lines| -> Result<Option<Columns>> {
+            let parse_lines = |opened| {
+                parse(opened, context, |input, file, hooks| read_interactions(input, file, lines, limits, hooks))
+            };
+            files.open(param)?.map(parse_lines).transpose()
         };
         let (lines, test_lines) = match self.format {
             SplitFormat::Ncf => (Lines::Ratings, Lines::Ratings),
             SplitFormat::Denoising => (Lines::Flags, Lines::Positives),
         };
-        let candidates = || {
-            parse_source(context.source("candidates")?, context, |input, file, hooks| {
-                read_candidates(input, file, limits, hooks)
-            })
-        };
+        let candidates =
+            |opened| parse(opened, context, |input, file, hooks| read_candidates(input, file, limits, hooks));
+        let train = read("train", lines)?.ok_or_else(|| StageError::data("the split has no training interactions"))?;
         let split = combine(SplitParts {
-            train: read("train", lines)?,
-            valid: self.valid.as_ref().map(|_| read("valid", lines)).transpose()?,
-            test: self.test.as_ref().map(|_| read("test", test_lines)).transpose()?,
-            candidates: self.candidates.as_ref().map(|_| candidates()).transpose()?,
+            train,
+            valid: read("valid", lines)?,
+            test: read("test", test_lines)?,
+            candidates: files.open("candidates")?.map(candidates).transpose()?,
             users: self.users,
             items: self.items,
         })?;
@@ -148,6 +163,50 @@ impl Stage for ReadSplit {
             Pool::write(pool, &meta, context)?;
         }
         Ok(())
+    }
+}
+
+/// Where the parts of a split come from.
+struct Inputs<'a> {
+    files: Option<Files>,
+    stage: &'a ReadSplit,
+    context: &'a Context<'a>,
+}
+
+impl Inputs<'_> {
+    /// The file of a part, and what messages call it; `None` if the split has no such part.
+    fn open(&self, param: &str) -> Result<Option<(String, SourceReader)>> {
+        if let (Some(files), Some(prefix)) = (&self.files, &self.stage.prefix) {
+            let ending = self.stage.format.ending(param);
+            ending.map(|ending| files.open(&format!("{prefix}.{ending}"))).transpose()
+        } else {
+            let given = self.stage.sources().iter().any(|source| source.param == param);
+            given.then(|| open_source(self.context.source(param)?)).transpose()
+        }
+    }
+}
+
+impl SplitFormat {
+    /// What the name of the published file of a part ends with, if the format has that part.
+    fn ending(self, param: &str) -> Option<&'static str> {
+        match (self, param) {
+            (_, "train") => Some("train.rating"),
+            (Self::Ncf, "test") => Some("test.rating"),
+            (Self::Denoising, "valid") => Some("valid.rating"),
+            (Self::Ncf, "candidates") | (Self::Denoising, "test") => Some("test.negative"),
+            _ => None,
+        }
+    }
+}
+
+impl ReadSplit {
+    fn check_sizes(self) -> Result<Self, ParamError> {
+        for (name, n) in [("users", self.users), ("items", self.items)] {
+            if n.is_some_and(|n| n == 0 || i32::try_from(n).is_err()) {
+                return Err(ParamError::new(name, "not a number of ids").help("give a number from 1 to 2147483647"));
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -191,7 +250,7 @@ mod tests {
         test: the split has no test interactions [set `test` to the `.test.negative` file, which holds test positives]
         users: not a number of ids [give a number from 1 to 2147483647]
         items: not a number of ids [give a number from 1 to 2147483647]
-        tests: unknown field `tests`, expected one of `format`, `train`, `valid`, `test`, `candidates`, `users`, `items` []
+        tests: unknown field `tests`, expected one of `format`, `prefix`, `train`, `valid`, `test`, `candidates`, `users`, `items` []
         ");
     }
 

@@ -7,6 +7,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("cache", &[]),
     ("stage", &[]),
+    ("fetch", &[]),
     ("data", &[]),
     ("model", &[]),
     ("loss", &[]),
@@ -15,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("train", &["data", "model", "loss", "kernel"]),
     ("eval", &["data", "model", "metric"]),
     ("artifacts", &["stage", "data", "model"]),
-    ("stages", &["stage", "artifacts", "data", "model", "loss", "metric", "train", "eval"]),
+    ("stages", &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "eval"]),
     ("pipeline", &["config", "cache", "stage"]),
     ("cli", &["pipeline", "stages", "stage", "artifacts", "config", "cache"]),
 ];
@@ -32,6 +33,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
     ("indicatif", &["cli"]),
+    ("ureq", &["fetch"]),
+    ("zip", &["fetch"]),
+    ("sha2", &["fetch"]),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {

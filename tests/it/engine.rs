@@ -130,7 +130,7 @@ impl Stage for Copy {
     const CHANGES: &'static [&'static str] = &["first"];
     const OUTPUTS: &'static [Output] = &[Output::of::<Number>("number")];
     fn sources(&self) -> Vec<Source> {
-        vec![Source { param: "path", path: self.path.clone() }]
+        vec![Source::new("path", &self.path)]
     }
     fn run(&self, context: &Context<'_>) -> Result<()> {
         count(&self.tag, "copy");

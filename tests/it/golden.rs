@@ -20,6 +20,7 @@ name: golden
 seed: 7
 stages:
   made: {kind: synthesize, users: 60, items: 40, interactions: 1100, false_positives: 0.1}
+  download: {kind: fetch, local: ., files: [{url: https://example.org/ratings.csv}]}
   ratings: {kind: read, path: ratings.csv}
   ready: {kind: read_split, format: ncf, train: train.rating, test: test.rating, candidates: test.negative}
   positives: {kind: binarise, inputs: {interactions: made}, threshold: 4}

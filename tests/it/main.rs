@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod engine;
 mod faults;
+mod fetch;
 mod golden;
 mod pipelines;
 mod support;

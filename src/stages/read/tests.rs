@@ -79,10 +79,10 @@ fn what_cannot_work_is_refused_before_anything_runs() {
         json!({"path": "a.csv", "timestamp_unit": "h"}),
     ];
     insta::assert_snapshot!(found.map(decode).join("\n"), @r"
-    : missing field `path` []
+    : no file is given [set `path` to a file on this machine, or connect `files` and set `file` to the name of one]
     format: the ending of `ratings.txt` does not tell its format [set `format` to one of csv, tsv, double_colon, delimited, jsonl, parquet, inter, rating]
     format: unknown variant `excel`, expected one of `auto`, `csv`, `tsv`, `double_colon`, `delimited`, `jsonl`, `parquet`, `inter`, `rating` []
-    sep: unknown field `sep`, expected one of `path`, `format`, `separator`, `header`, `columns`, `ids`, `timestamp_unit`, `encoding`, `on_bad_line` []
+    sep: unknown field `sep`, expected one of `path`, `file`, `format`, `separator`, `header`, `columns`, `ids`, `timestamp_unit`, `encoding`, `on_bad_line` []
     separator: `::` must be a single character for `csv` []
     separator: `` is empty []
     separator: `format: delimited` needs a separator []
