@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod fit;
 pub mod loss;
 pub mod metric;
 pub mod model;

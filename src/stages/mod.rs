@@ -7,6 +7,7 @@ mod binarise;
 mod compare;
 mod evaluate;
 mod filter;
+mod fit;
 mod negative_pool;
 mod read;
 mod read_split;
@@ -19,6 +20,7 @@ pub use binarise::Binarise;
 pub use compare::Compare;
 pub use evaluate::Evaluate;
 pub use filter::Filter;
+pub use fit::Fit;
 pub use negative_pool::NegativePool;
 pub use read::Read;
 pub use read_split::ReadSplit;
@@ -37,6 +39,7 @@ pub static STAGES: Registry = Registry::new(&[
     StageKind::of::<SplitStage>(),
     StageKind::of::<NegativePool>(),
     StageKind::of::<Recipe>(),
+    StageKind::of::<Fit>(),
     StageKind::of::<Evaluate>(),
     StageKind::of::<Compare>(),
 ]);

@@ -43,7 +43,7 @@ impl Stage for Recipe {
             train_loss: outcome.history.iter().map(|epoch| epoch.train_loss).collect(),
             valid_loss: outcome.history.iter().map(|epoch| epoch.valid_loss).collect(),
         };
-        let config = Config { model: self.model.clone(), n_users, n_items };
+        let config = Config { model: self.model.clone().into(), n_users, n_items };
         Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
             history,
             Self::KIND,

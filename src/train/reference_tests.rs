@@ -132,10 +132,10 @@ fn element_losses_and_slopes_equal_those_of_pytorch_over_the_whole_range_of_logi
 #[test]
 fn weights_saved_by_pytorch_load_and_give_its_scores() {
     let fixture = fixture();
-    let config = Config { model: fixture.model(), n_users: fixture.users, n_items: fixture.items };
+    let config = Config { model: fixture.model().into(), n_users: fixture.users, n_items: fixture.items };
     let bytes = include_bytes!("../../tests/fixtures/torch_gmf.safetensors");
     let weights = Weights::from_file(bytes, &config).unwrap();
-    let scorer = config.model.scorer(&weights, &NoHistory).unwrap();
+    let scorer = config.model.scorer(config.catalogue(), &weights, &NoHistory).unwrap();
     let mut scores = vec![0.0; fixture.logits.len()];
     scorer.score_all(&(0..fixture.users).collect::<Vec<_>>(), &mut scores).unwrap();
     let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
