@@ -9,8 +9,8 @@
 //! - [`pipeline`] is the engine: it connects stages by type, plans, and runs what is stale.
 //! - [`cache`] is the content-addressed store behind it, and the list of what makes a stage run again.
 //! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
-//! - [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
-//!   [`metric`] and [`eval`] measure them.
+//! - [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] train models with candle, [`fit`]
+//!   makes those that need no gradients; [`metric`] and [`eval`] measure them.
 //! - [`cli`] is the command line, the only room that prints.
 //!
 //! A stage of one's own is a type that implements [`stage::Stage`] and a row in a [`stage::Registry`]: see
