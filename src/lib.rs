@@ -9,7 +9,8 @@
 //! - [`pipeline`] is the engine: it connects stages by type, plans, and runs what is stale.
 //! - [`cache`] is the content-addressed store behind it, and the list of what makes a stage run again.
 //! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
-//! - [`fetch`] gets files from the network; [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
+//! - [`fetch`] gets files from the network; [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`]
+//!   train models with candle at the border and [`kernel`] inside, [`fit`] makes those that need no gradients;
 //!   [`metric`] and [`eval`] measure them.
 //! - [`cli`] is the command line, the only room that prints.
 //!
@@ -23,6 +24,7 @@ pub mod config;
 pub mod data;
 pub mod eval;
 pub mod fetch;
+pub mod fit;
 pub mod kernel;
 pub mod loss;
 pub mod metric;

@@ -1,4 +1,4 @@
-//! A trained model: weights that PyTorch can load, what is needed to use them again, and how training went.
+//! A model: weights that PyTorch can load, what is needed to use them again, and how training went.
 
 use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ const CONFIG: &str = "config.json";
 const SUMMARY: &str = "model.json";
 /// Which training rows the model has seen.
 const TRAINED_ON: &str = "trained_on.json";
-/// A row for each epoch and each validation.
+/// A row for each epoch and each validation, if the model was made by epochs.
 const HISTORY: &str = "history.parquet";
 /// What the loss did with noise, where that is known.
 const DENOISING: &str = "denoising.parquet";
@@ -98,7 +98,7 @@ impl Denoising {
 }
 
 impl Model {
-    /// Writes all files.
+    /// Writes all files; without a history if nothing was done by epochs.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -110,6 +110,9 @@ impl Model {
         context.write_json(SUMMARY, &Summary::of(&self.config).map_err(|error| failed(SUMMARY, error))?)?;
         if let Some(train_digest) = self.trained_on.clone() {
             context.write_json(TRAINED_ON, &TrainedOn { train_digest })?;
+        }
+        if history.train_loss.is_empty() {
+            return Ok(());
         }
         let meta = FrameMeta::of(kind).sized(self.config.n_users as usize, self.config.n_items as usize);
         save(context, HISTORY, &frame::frame(history.train_loss.len(), history.into_columns())?, &meta)
@@ -133,7 +136,10 @@ impl Model {
     /// When the device is one that models cannot be used on.
     pub fn scorer(&self, train: &Csr, device: Device) -> Result<Box<dyn Scorer + Send + Sync>> {
         check_device(device)?;
-        self.config.model.scorer(&self.weights, &Trained(train)).map_err(|error| failed(WEIGHTS, error))
+        self.config
+            .model
+            .scorer(self.config.catalogue(), &self.weights, &Trained(train))
+            .map_err(|error| failed(WEIGHTS, error))
     }
 }
 
@@ -172,7 +178,7 @@ impl Artifact for Model {
         FileSpec::always(WEIGHTS),
         FileSpec::always(CONFIG),
         FileSpec::always(SUMMARY),
-        FileSpec::always(HISTORY),
+        FileSpec::maybe(HISTORY),
         FileSpec::maybe(TRAINED_ON),
         FileSpec::maybe(DENOISING),
     ];

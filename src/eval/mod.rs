@@ -15,15 +15,14 @@
 mod counts;
 mod error;
 mod evaluate;
-mod popularity;
 mod protocol;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::ByCount as Popularity;
 pub use counts::Counts;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Watch, evaluate};
-pub use popularity::Popularity;
 pub use protocol::{Candidates, Task};
 pub use table::Table;

@@ -57,7 +57,7 @@ impl Architecture for Cdae {
     fn parameters(&self, Catalogue { n_users, n_items }: Catalogue) -> Vec<Parameter> {
         let (users, items, hidden) = (n_users as usize, n_items as usize, self.hidden as usize);
         let glorot = Init::XavierUniform { fan_in: items, fan_out: hidden };
-        let parameter = |name: &str, shape: &[usize], init| Parameter { name: name.into(), shape: shape.into(), init };
+        let parameter = Parameter::new;
         vec![
             parameter(ITEM_IN, &[items, hidden], glorot),
             parameter(USER, &[users, hidden], Init::Normal { std: 0.01 }),
@@ -67,7 +67,7 @@ impl Architecture for Cdae {
         ]
     }
 
-    fn scorer(&self, weights: &Weights, history: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
+    fn scorer(&self, _: Catalogue, weights: &Weights, history: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
         Ok(Box::new(CdaeScorer::new(weights, history)?))
     }
 }

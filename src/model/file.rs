@@ -24,13 +24,13 @@ const METADATA: &str = "__metadata__";
 /// The tensors of a file and the one piece of metadata that we write.
 #[derive(Debug, Clone)]
 pub struct Contents {
-    /// Tensors by name, of type F32 or F64.
+    /// Tensors by name, of type F32, F64 or I32.
     pub tensors: BTreeMap<String, Tensor>,
     /// The value under the key that the caller named, if it is there.
     pub metadata: Option<String>,
 }
 
-/// Writes tensors of type F32 or F64, with one piece of metadata. The same tensors give the same bytes.
+/// Writes tensors of type F32, F64 or I32, with one piece of metadata. The same tensors give the same bytes.
 ///
 /// Only one, because the crate keeps metadata in a hash map: with two, their order would change from run to run.
 ///
@@ -47,7 +47,7 @@ pub fn encode(tensors: &BTreeMap<String, Tensor>, key: &str, value: String) -> R
 ///
 /// # Errors
 /// When the bytes are not a safetensors file whose header is at most 1 MiB long, whose names are distinct, whose
-/// tensors are F32 or F64, and whose data are covered by the tensors without hole, overlap or rest.
+/// tensors are F32, F64 or I32, and whose data are covered by the tensors without hole, overlap or rest.
 pub fn decode(bytes: &[u8], key: &str) -> Result<Contents> {
     let (header, data) = split_header(bytes)?;
     let Header { infos, metadata } =
@@ -96,7 +96,10 @@ impl View {
         let (dtype, bytes) = match tensor.dtype() {
             DType::F32 => (Dtype::F32, little_endian(&flat.to_vec1::<f32>()?, f32::to_le_bytes)),
             DType::F64 => (Dtype::F64, little_endian(&flat.to_vec1::<f64>()?, f64::to_le_bytes)),
-            other => return Err(Error::new(format!("tensor `{name}` has type {}, not f32 or f64", other.as_str()))),
+            DType::I32 => (Dtype::I32, little_endian(&flat.to_vec1::<i32>()?, i32::to_le_bytes)),
+            other => {
+                return Err(Error::new(format!("tensor `{name}` has type {}, not f32, f64 or i32", other.as_str())));
+            }
         };
         Ok(Self { dtype, shape: tensor.dims().to_vec(), bytes })
     }
@@ -140,19 +143,19 @@ struct Info {
 impl Info {
     fn tensor(&self, name: &str, bytes: &[u8]) -> Result<Tensor> {
         let width = match self.dtype.as_str() {
-            "F32" => 4,
+            "F32" | "I32" => 4,
             "F64" => 8,
-            other => return Err(damaged(format!("tensor `{name}` has type {other}, not F32 or F64"))),
+            other => return Err(damaged(format!("tensor `{name}` has type {other}, not F32, F64 or I32"))),
         };
         let size = self.shape.iter().try_fold(width, |size: usize, &dim| size.checked_mul(dim));
         if size != Some(bytes.len()) {
             return Err(damaged(format!("tensor `{name}` of shape {:?} has {} bytes", self.shape, bytes.len())));
         }
         let shape = self.shape.as_slice();
-        let tensor = if width == 4 {
-            Tensor::from_vec(from_little_endian(bytes, f32::from_le_bytes), shape, &Device::Cpu)
-        } else {
-            Tensor::from_vec(from_little_endian(bytes, f64::from_le_bytes), shape, &Device::Cpu)
+        let tensor = match self.dtype.as_str() {
+            "F32" => Tensor::from_vec(from_little_endian(bytes, f32::from_le_bytes), shape, &Device::Cpu),
+            "I32" => Tensor::from_vec(from_little_endian(bytes, i32::from_le_bytes), shape, &Device::Cpu),
+            _ => Tensor::from_vec(from_little_endian(bytes, f64::from_le_bytes), shape, &Device::Cpu),
         };
         Ok(tensor?)
     }
@@ -214,28 +217,31 @@ mod tests {
 
     const A: &str = r#""a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
 
-    fn two() -> BTreeMap<String, Tensor> {
+    fn three() -> BTreeMap<String, Tensor> {
         let a = Tensor::new(&[[1.0_f32, -2.5], [f32::MIN_POSITIVE, 3e38]], &Device::Cpu).unwrap();
         let b = Tensor::new(&[0.1_f64, f64::MAX], &Device::Cpu).unwrap();
-        [("a".to_owned(), a), ("b".to_owned(), b)].into()
+        let c = Tensor::new(&[[i32::MIN], [7], [i32::MAX]], &Device::Cpu).unwrap();
+        [("a".to_owned(), a), ("b".to_owned(), b), ("c".to_owned(), c)].into()
     }
 
     #[test]
     fn tensors_come_back_bit_for_bit() {
-        let bytes = encode(&two(), "k", "value".into()).unwrap();
+        let bytes = encode(&three(), "k", "value".into()).unwrap();
         let back = decode(&bytes, "k").unwrap();
         assert_eq!(back.metadata.as_deref(), Some("value"));
         assert_eq!(back.tensors["a"].to_vec2::<f32>().unwrap(), [[1.0, -2.5], [f32::MIN_POSITIVE, 3e38]]);
         assert_eq!(back.tensors["b"].to_vec1::<f64>().unwrap(), [0.1, f64::MAX]);
+        assert_eq!(back.tensors["c"].to_vec2::<i32>().unwrap(), [[i32::MIN], [7], [i32::MAX]]);
         assert_eq!(encode(&back.tensors, "k", "value".into()).unwrap(), bytes);
     }
 
     #[test]
     fn the_crate_that_defines_the_format_reads_what_is_written() {
-        let bytes = encode(&two(), "k", "value".into()).unwrap();
+        let bytes = encode(&three(), "k", "value".into()).unwrap();
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(read.tensor("a").unwrap().shape(), [2, 2]);
         assert_eq!(read.tensor("b").unwrap().data()[..8], 0.1_f64.to_le_bytes());
+        assert_eq!(read.tensor("c").unwrap().dtype(), Dtype::I32);
     }
 
     #[test]
@@ -297,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_files_give_errors_not_panics(at in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<prop::sample::Index>()) {
-            let bytes = encode(&two(), "k", "value".into()).unwrap();
+            let bytes = encode(&three(), "k", "value".into()).unwrap();
             let mut flipped = bytes.clone();
             flipped[at.index(bytes.len())] ^= 1 << bit;
             let _ = decode(&flipped, "k");

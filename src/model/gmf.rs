@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn scores_follow_the_formula_and_both_methods_agree_to_the_last_bit() {
-        let scorer = gmf().scorer(&weights(), &NoHistory).unwrap();
+        let scorer = gmf().scorer(SIZES, &weights(), &NoHistory).unwrap();
         assert_eq!((scorer.n_users(), scorer.n_items()), (5, 37));
         let users = [3, 0, 3, 4];
         let mut all = vec![f32::NAN; users.len() * 37];
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn ids_outside_of_the_catalogue_are_errors() {
-        let scorer = gmf().scorer(&weights(), &NoHistory).unwrap();
+        let scorer = gmf().scorer(SIZES, &weights(), &NoHistory).unwrap();
         assert!(scorer.score_user(5, &[0], &mut [0.0]).is_err());
         assert!(scorer.score_user(0, &[37], &mut [0.0]).is_err());
         assert!(scorer.score_all(&[0, u32::MAX], &mut [0.0; 74]).is_err());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_model_file_comes_back_with_its_configuration() {
-        let config = Config { model: crate::model::ModelSpec::Gmf(gmf()), n_users: 5, n_items: 37 };
+        let config = Config { model: crate::model::ModelSpec::Gmf(gmf()).into(), n_users: 5, n_items: 37 };
         assert_eq!(config.to_json(), r#"{"model":{"kind":"gmf","factors":7},"n_users":5,"n_items":37}"#);
         assert_eq!(Config::from_json(config.to_json().as_bytes()), Ok(config.clone()));
         let bytes = weights().to_file(&config).unwrap();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn weights_of_other_names_shapes_types_or_values_are_refused() {
-        let config = Config { model: crate::model::ModelSpec::Gmf(gmf()), n_users: 5, n_items: 37 };
+        let config = Config { model: crate::model::ModelSpec::Gmf(gmf()).into(), n_users: 5, n_items: 37 };
         let refusal = |change: &dyn Fn(&mut std::collections::BTreeMap<String, Tensor>)| {
             let mut tensors = weights().tensors().clone();
             change(&mut tensors);

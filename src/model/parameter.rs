@@ -20,9 +20,30 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// The distribution of its first values.
     pub init: Init,
+    /// What its values are.
+    pub values: Values,
+}
+
+/// What the values of a parameter are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// Real numbers: F32 in files, F64 also in training.
+    Real,
+    /// Whole numbers, such as ids and counts: I32 everywhere, because ids in files are never unsigned.
+    Whole,
 }
 
 impl Parameter {
+    /// Real numbers that start as `init` says.
+    pub fn new(name: &str, shape: &[usize], init: Init) -> Self {
+        Self { name: name.to_owned(), shape: shape.to_owned(), init, values: Values::Real }
+    }
+
+    /// Whole numbers, which no training starts from.
+    pub fn whole(name: &str, shape: &[usize]) -> Self {
+        Self { values: Values::Whole, ..Self::new(name, shape, Init::Zeros) }
+    }
+
     /// The number of values.
     ///
     /// # Errors
@@ -72,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_parameter_too_large_to_count_is_refused() {
-        let huge = |shape: &[usize]| Parameter { name: "w".to_owned(), shape: shape.to_vec(), init: Init::Zeros };
+        let huge = |shape: &[usize]| Parameter::new("w", shape, Init::Zeros);
         assert!(huge(&[usize::MAX, 2]).count().is_err());
         assert!(huge(&[usize::MAX / 8]).count().is_err());
         assert_eq!(huge(&[3, 4]).count(), Ok(12));

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::model::{Config, Error, ModelSpec, NeuMf, Result, Weights};
+use crate::model::{AnyModel, Config, Error, ModelSpec, NeuMf, Result, Weights};
 
 /// The first weights of NeuMF from those of GMF and MLP (He et al. 2017, section 3.4.1): tables and layers are copied,
 /// and the output layer is `[α h_gmf ; (1 − α) h_mlp]`, with the bias `α b_gmf + (1 − α) b_mlp`.
@@ -16,11 +16,11 @@ pub fn pretrained(neumf: &NeuMf, parts: [(&Config, &Weights); 2], alpha: f64) ->
         Error::new(format!("the model connected as `{name}` is {found}, not {expected}"))
             .help("give both the widths that NeuMF has, or NeuMF theirs")
     };
-    if !matches!(&gmf.model, ModelSpec::Gmf(gmf) if gmf.factors == neumf.factors) {
+    if !matches!(&gmf.model, AnyModel::Trained(ModelSpec::Gmf(gmf)) if gmf.factors == neumf.factors) {
         return Err(other("gmf", gmf, &format!("a GMF of {} factors", neumf.factors)));
     }
     let same = |mlp: &crate::model::Mlp| (&mlp.hidden, mlp.embedding) == (&neumf.hidden, neumf.embedding);
-    if !matches!(&mlp.model, ModelSpec::Mlp(mlp) if same(mlp)) {
+    if !matches!(&mlp.model, AnyModel::Trained(ModelSpec::Mlp(mlp)) if same(mlp)) {
         let (hidden, embedding) = (neumf.hidden.as_deref().unwrap_or_default(), neumf.embedding.unwrap_or(0));
         return Err(other("mlp", mlp, &format!("an MLP of layers {hidden:?} over embeddings of length {embedding}")));
     }

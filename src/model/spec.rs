@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::scorer::Scorer;
 use crate::model::tower::Tower;
 use crate::model::{
-    Catalogue, Cdae, Error, Gmf, History, Input, Mf, Mlp, NeuMf, NeuMfD2l, Parameter, Refused, Result, Weights,
+    AnyModel, Catalogue, Cdae, Error, Gmf, History, Input, Mf, Mlp, NeuMf, NeuMfD2l, Parameter, Refused, Result,
+    Weights,
 };
 
 /// What a model is: its parameters, and the way from ids to scores.
@@ -25,12 +26,17 @@ pub trait Architecture {
     /// The tensors that it learns, in the order in which PyTorch's module declares them.
     fn parameters(&self, catalogue: Catalogue) -> Vec<Parameter>;
 
-    /// A form of the model that scores fast. It takes weights of type F32 and keeps a copy. `history` is what users
-    /// have in training, for models that look at it.
+    /// A form of the model that scores fast, for the catalogue that the weights were made for. It takes weights of type
+    /// F32 and keeps a copy. `history` is what users have in training, for models that look at it.
     ///
     /// # Errors
     /// When a weight is missing or the tensor library fails.
-    fn scorer(&self, weights: &Weights, history: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>>;
+    fn scorer(
+        &self,
+        catalogue: Catalogue,
+        weights: &Weights,
+        history: &dyn History,
+    ) -> Result<Box<dyn Scorer + Send + Sync>>;
 }
 
 /// A model that is trained by gradients.
@@ -75,7 +81,7 @@ impl<T: Family> Architecture for T {
         Family::tower(self).parameters(catalogue)
     }
 
-    fn scorer(&self, weights: &Weights, _: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
+    fn scorer(&self, _: Catalogue, weights: &Weights, _: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
         Family::tower(self).scorer(weights)
     }
 }
@@ -91,8 +97,9 @@ impl<T: Family> Trainable for T {
 }
 
 /// A model that is trained by gradients, and its hyper-parameters.
+// `remote`: what it derives is called by the implementations in `kinds.rs`, which know of the other models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", remote = "Self")]
 pub enum ModelSpec {
     /// Generalised matrix factorisation.
     Gmf(Gmf),
@@ -143,7 +150,7 @@ impl std::ops::DerefMut for ModelSpec {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model and its hyper-parameters.
-    pub model: ModelSpec,
+    pub model: AnyModel,
     /// The number of users that it was built for.
     pub n_users: u32,
     /// The number of items that it was built for.

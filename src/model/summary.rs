@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_every_parameter() {
-        let config = Config { model: ModelSpec::Gmf(Gmf { factors: 32 }), n_users: 942, n_items: 1447 };
+        let config = Config { model: ModelSpec::Gmf(Gmf { factors: 32 }).into(), n_users: 942, n_items: 1447 };
         let summary = Summary::of(&config).unwrap();
         let layers: Vec<_> =
             summary.layers.iter().map(|l| (l.name.as_str(), l.shape.as_slice(), l.parameters)).collect();
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_model_too_large_for_any_memory_is_an_error() {
-        let config = Config { model: ModelSpec::Gmf(Gmf { factors: u32::MAX }), n_users: u32::MAX, n_items: 1 };
+        let config = Config { model: ModelSpec::Gmf(Gmf { factors: u32::MAX }).into(), n_users: u32::MAX, n_items: 1 };
         assert!(Summary::of(&config).is_err());
     }
 }

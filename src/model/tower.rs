@@ -85,7 +85,7 @@ impl Tower {
     /// The tensors, in the order in which PyTorch's module declares them.
     pub fn parameters(&self, Catalogue { n_users, n_items }: Catalogue) -> Vec<Parameter> {
         let normal = Init::Normal { std: STD };
-        let parameter = |name: &str, shape: &[usize], init| Parameter { name: name.into(), shape: shape.into(), init };
+        let parameter = Parameter::new;
         let tables = [self.product.as_ref(), self.perceptron.as_ref().map(|perceptron| &perceptron.tables)];
         let mut all = Vec::new();
         for Tables { user, item, width } in tables.into_iter().flatten() {

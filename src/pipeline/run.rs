@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::cache::{Lease, Manifest, Trust};
-use crate::stage::{Cancel, Class, Device, Memory, StageError};
+use crate::stage::{Cancel, Class, Device, Memory, StageError, machine_bytes};
 
 use crate::pipeline::graph::{Graph, NodeId};
 use crate::pipeline::make::{Job, Made, make};
@@ -66,11 +66,7 @@ type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 
 /// What decoded outputs may take while the stages that read them are still to come: an eighth of the machine.
 fn memory_bytes() -> u64 {
-    let system = rustix::system::sysinfo();
-    let machine = system.totalram.saturating_mul(u64::from(system.mem_unit));
-    // A container or a batch job may have less than the machine.
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    group.map_or(machine, |group: u64| group.min(machine)) / 8
+    machine_bytes() / 8
 }
 
 struct Runner<'a> {

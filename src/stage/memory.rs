@@ -4,6 +4,14 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The memory in bytes that this process may use: that of the machine, or of the container or batch job that it runs in.
+pub fn machine_bytes() -> u64 {
+    let system = rustix::system::sysinfo();
+    let machine = system.totalram.saturating_mul(u64::from(system.mem_unit));
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    group.map_or(machine, |group: u64| group.min(machine))
+}
+
 /// Decoded files by the digest of their bytes, so that the next stage need not read and decode what this process has
 /// just written. Only a shortcut: a value stands for exactly the bytes with that digest, and whatever is not here is
 /// read from the store.

@@ -15,5 +15,5 @@ pub use artifact::{Arity, Artifact, FileSpec, Output, Port};
 pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Progress, Silent};
 pub use error::{Class, DamagedFile, ParamError, Result, StageError};
 pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
-pub use memory::Memory;
+pub use memory::{Memory, machine_bytes};
 pub use registry::{DynStage, Registry, Source, Stage, StageKind};

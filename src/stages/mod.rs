@@ -8,6 +8,7 @@ mod compare;
 mod evaluate;
 mod fetch;
 mod filter;
+mod fit;
 mod negative_pool;
 mod read;
 mod read_split;
@@ -21,6 +22,7 @@ pub use compare::Compare;
 pub use evaluate::Evaluate;
 pub use fetch::{Fetch, RemoteFile};
 pub use filter::Filter;
+pub use fit::Fit;
 pub use negative_pool::NegativePool;
 pub use read::Read;
 pub use read_split::ReadSplit;
@@ -40,6 +42,7 @@ pub static STAGES: Registry = Registry::new(&[
     StageKind::of::<SplitStage>(),
     StageKind::of::<NegativePool>(),
     StageKind::of::<Recipe>(),
+    StageKind::of::<Fit>(),
     StageKind::of::<Evaluate>(),
     StageKind::of::<Compare>(),
 ]);

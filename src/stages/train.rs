@@ -71,7 +71,7 @@ impl Stage for Recipe {
         }
         let history = history(self, &outcome);
         let Catalogue { n_users, n_items } = data.catalogue;
-        let config = Config { model: self.model.clone(), n_users, n_items };
+        let config = Config { model: self.model.clone().into(), n_users, n_items };
         Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
             history,
             Self::KIND,
@@ -113,7 +113,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
         (None, None, None) => Ok(None),
         (Some(start), None, None) => {
             fits("start", &start)?;
-            if start.config.model != recipe.model {
+            if start.config.model != recipe.model.clone().into() {
                 let found = serde_json::to_string(&start.config.model).unwrap_or_default();
                 return Err(StageError::data(format!(
                     "the model connected as `start` is {found}, which is another model"
@@ -198,7 +198,8 @@ fn judge(recipe: &Recipe, weights: &Weights, seen: &Csr, valid: &Csr, context: &
     let measures: Vec<Measure> = Measure::parse(name).into_iter().collect();
     let task = Task { positives: valid, sampled: None, full: Some(&[seen]), measures: &measures };
     let watch = eval::Watch { advance: &|_| (), stop: &|| context.cancel().is_cancelled() };
-    let scorer = recipe.model.scorer(weights, &Trained(seen)).map_err(StageError::failed)?;
+    let catalogue = Catalogue { n_users: seen.n_users(), n_items: seen.n_items() };
+    let scorer = recipe.model.scorer(catalogue, weights, &Trained(seen)).map_err(StageError::failed)?;
     let found = eval::evaluate(scorer.as_ref() as &dyn Scorer, &task, &watch).map_err(|error| match error {
         eval::Error::Cancelled => StageError::cancelled(),
         error => StageError::failed(&error),

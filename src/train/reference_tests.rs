@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::model::{Catalogue, Config, NoHistory};
+use crate::model::{AnyModel, Catalogue, Config, NoHistory};
 use crate::train::torch::{self, Case, File, Inputs, Seen, difference, values};
 
 /// The reference engine of a case, which drops what PyTorch dropped.
@@ -61,7 +61,7 @@ fn weights_saved_by_pytorch_load_and_give_its_scores() {
         let config = Config::from_json(json.to_string().as_bytes()).unwrap();
         let path = format!("{}/tests/fixtures/torch/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let weights = Weights::from_file(&std::fs::read(path).unwrap(), &config).unwrap();
-        let scorer = config.model.scorer(&weights, &seen).unwrap();
+        let scorer = config.model.scorer(config.catalogue(), &weights, &seen).unwrap();
         let mut scores = vec![0.0; logits.len()];
         scorer.score_all(&(0..n_users).collect::<Vec<_>>(), &mut scores).unwrap();
         let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
@@ -101,7 +101,9 @@ fn a_pretrained_neumf_has_the_weights_that_pytorch_merges() {
     };
     let factors = gmf["predict_layer.weight"].len();
     let configs = ["gmf", "mlp"].map(|kind| config(&format!(r#"{{"kind": "{kind}", "factors": {factors}}}"#)));
-    let ModelSpec::NeuMf(neumf) = config(&format!(r#"{{"kind": "neumf", "factors": {factors}}}"#)).model else {
+    let AnyModel::Trained(ModelSpec::NeuMf(neumf)) =
+        config(&format!(r#"{{"kind": "neumf", "factors": {factors}}}"#)).model
+    else {
         panic!("a neumf");
     };
     let parts = [weights(&configs[0], &gmf), weights(&configs[1], &mlp)];

@@ -61,7 +61,7 @@ fn run(recipe: &Recipe) -> Result<Outcome> {
 
 fn bytes(outcome: &Outcome, recipe: &Recipe) -> Vec<u8> {
     let Catalogue { n_users, n_items } = World::SIZES;
-    outcome.weights.to_file(&crate::model::Config { model: recipe.model.clone(), n_users, n_items }).unwrap()
+    outcome.weights.to_file(&crate::model::Config { model: recipe.model.clone().into(), n_users, n_items }).unwrap()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_model_learns_which_items_belong_to_a_user() {
     let (first, last) = (outcome.history[0], outcome.history[11]);
     assert!(last.train_loss < 0.75 * first.train_loss, "{first:?} {last:?}");
     assert!(last.valid_loss < first.valid_loss);
-    let scorer = recipe().model.scorer(&outcome.weights, &NoHistory).unwrap();
+    let scorer = recipe().model.scorer(World::SIZES, &outcome.weights, &NoHistory).unwrap();
     let mut scores = vec![0.0; 30 * 40];
     scorer.score_all(&(0..30).collect::<Vec<_>>(), &mut scores).unwrap();
     let right_half = (0..30).filter(|&user| {
@@ -106,7 +106,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
         pool: None,
     };
     let recipe = Recipe { model: ModelSpec::Gmf(Gmf { factors: 64 }), epochs: 1, batch_size: 4096, ..recipe() };
-    let config = crate::model::Config { model: recipe.model.clone(), n_users: 2000, n_items: 1500 };
+    let config = crate::model::Config { model: recipe.model.clone().into(), n_users: 2000, n_items: 1500 };
     let with_threads = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let outcome = pool.install(|| train(&recipe, 5, data, None, SILENT)).unwrap();

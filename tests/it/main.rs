@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod architecture;
+mod baselines;
 mod cli;
 mod engine;
 mod faults;
