@@ -180,7 +180,7 @@ mod tests {
         let config = Config::from_json(json.as_bytes()).unwrap();
         let tensors = config.model.parameters(config.catalogue()).into_iter().map(|parameter| {
             let ones = candle_core::Tensor::ones(parameter.shape, candle_core::DType::F32, &candle_core::Device::Cpu);
-            (parameter.name.to_owned(), ones.unwrap())
+            (parameter.name, ones.unwrap())
         });
         Model { weights: Weights::from_tensors(tensors.collect()), config, trained_on: Some("ab".to_owned()) }
     }

@@ -65,7 +65,7 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
                 "embed_item_GMF.weight" => candle_core::Tensor::from_slice(&scores, shape, &device),
                 _ => candle_core::Tensor::full(2.0_f32, shape, &device),
             };
-            (parameter.name.to_owned(), tensor.unwrap())
+            (parameter.name, tensor.unwrap())
         });
         let weights = Weights::from_tensors(tensors.collect());
         Model { config, weights, trained_on: None }.write(History::default(), "train", context).unwrap();
