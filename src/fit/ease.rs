@@ -5,7 +5,7 @@ use faer::linalg::cholesky::llt::factor;
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::prelude::{IntoConst, Mat, MatMut, MatRef, ReborrowMut};
-use faer::{Accum, Par};
+use faer::{Accum, Par, Spec};
 use rayon::prelude::*;
 
 use crate::data::csr::Csr;
@@ -61,13 +61,13 @@ fn factorise(mut matrix: MatMut<'_, f64>, watch: Watch<'_>) -> Result<()> {
         let width = BLOCK.min(n - start);
         let (_, _, _, rest) = matrix.rb_mut().split_at_mut(start, start);
         let (mut corner, _, mut below, mut right) = rest.split_at_mut(width, width);
-        let mut memory = MemBuffer::new(factor::cholesky_in_place_scratch::<f64>(width, Par::Seq, Default::default()));
+        let mut memory = MemBuffer::new(factor::cholesky_in_place_scratch::<f64>(width, Par::Seq, Spec::default()));
         factor::cholesky_in_place(
             corner.rb_mut(),
-            Default::default(),
+            factor::LltRegularization::default(),
             Par::Seq,
             MemStack::new(&mut memory),
-            Default::default(),
+            Spec::default(),
         )
         .map_err(|_| Error::failed("EASE's matrix is singular").help("use more `regularisation`"))?;
         let corner = corner.into_const();

@@ -4,7 +4,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::{factor, solve};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::prelude::{Mat, MatMut, MatRef};
-use faer::{Accum, Par};
+use faer::{Accum, Par, Spec};
 use rayon::prelude::*;
 
 use crate::data::csr::Csr;
@@ -158,7 +158,7 @@ struct Equations {
 
 impl Equations {
     fn new(width: usize) -> Self {
-        let memory = MemBuffer::new(factor::cholesky_in_place_scratch::<f64>(width, Par::Seq, Default::default()));
+        let memory = MemBuffer::new(factor::cholesky_in_place_scratch::<f64>(width, Par::Seq, Spec::default()));
         let right = vec![0.0; width];
         Self { width, left: Mat::zeros(width, width), right, block: Vec::with_capacity(BLOCK * width), memory }
     }
@@ -183,8 +183,14 @@ impl Equations {
             add_outer(&mut self.left, &self.block);
         }
         let stack = MemStack::new(&mut self.memory);
-        factor::cholesky_in_place(self.left.as_mut(), Default::default(), Par::Seq, stack, Default::default())
-            .map_err(|_| Error::failed("iALS met equations without a solution").help("use more `regularisation`"))?;
+        factor::cholesky_in_place(
+            self.left.as_mut(),
+            factor::LltRegularization::default(),
+            Par::Seq,
+            stack,
+            Spec::default(),
+        )
+        .map_err(|_| Error::failed("iALS met equations without a solution").help("use more `regularisation`"))?;
         let right = MatMut::from_column_major_slice_mut(&mut self.right, width, 1);
         solve::solve_in_place(self.left.as_ref(), right, Par::Seq, MemStack::new(&mut self.memory));
         out.iter_mut().zip(&self.right).for_each(|(value, solved)| *value = *solved as f32);

@@ -133,7 +133,9 @@ impl CdaeScorer {
                 let row = input.chunks_exact(hidden).nth(item as usize).unwrap_or_default();
                 z.iter_mut().zip(row).for_each(|(z, w)| *z += w);
             }
-            z.iter_mut().for_each(|z| *z = 1.0 / (1.0 + (-*z).exp()));
+            for z in z {
+                *z = 1.0 / (1.0 + (-*z).exp());
+            }
         }
         Ok(Self { hidden, users, items: values(ITEM_OUT)?, bias: values(OUT_BIAS)? })
     }
