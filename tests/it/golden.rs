@@ -28,7 +28,7 @@ stages:
   ids: {kind: remap, inputs: {interactions: core}}
   split: {kind: split, inputs: {dataset: ids}, strategy: leave_one_out}
   pool: {kind: negative_pool, inputs: {split: split}, eval: {negatives: 9}, train: {negatives: 2}}
-  train: {kind: train, inputs: {split: split}, model: {kind: gmf, factors: 4}, epochs: 2}
+  train: {kind: train, inputs: {split: split}, model: {kind: gmf, factors: 4}, epochs: 2, engine: reference}
   fit: {kind: fit, inputs: {split: split}, model: {kind: item_knn, neighbours: 8, shrink: 2}}
   evaluate: {kind: evaluate, inputs: {model: train, split: split, pool: pool}, full: true}
   results: {kind: compare, inputs: {runs: [evaluate]}}
