@@ -9,7 +9,11 @@
 //!
 //! This room imports no other, and is the only one with `unsafe`.
 
+// What is not inlined into a dispatch is not compiled for its instruction set.
+#![allow(clippy::inline_always)]
+
 mod error;
+mod gap;
 mod group;
 mod history;
 mod lanes;

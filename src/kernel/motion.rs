@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use crate::kernel::history::{Catch, History, Move};
-use crate::kernel::lanes::{Work, mul_add, vectors, vectors_mut};
+use crate::kernel::lanes::{Work, mul_add, root, vectors, vectors_mut};
 use crate::kernel::optimizer::{Cell, Rule, Stepper};
 
 /// Vectors whose sums are computed together, so that the steps are walked once for all of them.
@@ -40,9 +40,9 @@ pub(super) fn catch_up<S: Simd>(simd: S, missed: &Missed<'_>, row: &[f32], out: 
             let (shrink, center) = (simd.splat_f32s(shrink), simd.splat_f32s(center));
             let (one, epsilon) = (simd.splat_f32s(1.0), simd.splat_f32s(missed.history.epsilon()));
             for (((out, &theta), &m), &v) in out.iter_mut().zip(theta).zip(first).zip(second) {
-                let root = simd.mul_f32s(simd.sqrt_f32s(v), center);
-                let r = simd.div_f32s(one, simd.add_f32s(root, epsilon));
-                let w = simd.mul_f32s(root, r);
+                let scaled = simd.mul_f32s(root(simd, v), center);
+                let r = simd.div_f32s(one, simd.add_f32s(scaled, epsilon));
+                let w = simd.mul_f32s(scaled, r);
                 let tail = mul_add(simd, w, mul_add(simd, w, mul_add(simd, w, s5, s4), s3), s2);
                 let series = mul_add(simd, simd.mul_f32s(w, w), tail, s0);
                 let moved = simd.mul_f32s(m, simd.mul_f32s(r, series));
@@ -76,22 +76,40 @@ pub(super) fn catch_up<S: Simd>(simd: S, missed: &Missed<'_>, row: &[f32], out: 
     }
 }
 
-/// `R(√v)` term by term.
+/// `R(√v)` term by term: `r · Σ_j c_j / (1 + w·δ_j)`, around the first `d`.
 #[inline(always)]
 fn sum_terms<S: Simd>(simd: S, missed: &Missed<'_>, second: &[S::f32s], out: &mut [S::f32s]) {
-    let (zero, epsilon) = (simd.splat_f32s(0.0), simd.splat_f32s(missed.history.epsilon()));
-    let mut roots = [zero; TOGETHER];
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let epsilon = simd.splat_f32s(missed.history.epsilon());
+    let mut terms = missed.history.terms(missed.last);
+    let center = simd.splat_f32s(terms.center());
+    let mut near = [(zero, zero); TOGETHER];
     let mut sums = [zero; TOGETHER];
-    for (root, &v) in roots.iter_mut().zip(second) {
-        *root = simd.sqrt_f32s(v);
+    for (near, &v) in near.iter_mut().zip(second) {
+        let scaled = simd.mul_f32s(root(simd, v), center);
+        let r = simd.div_f32s(one, simd.add_f32s(scaled, epsilon));
+        *near = (simd.mul_f32s(scaled, r), r);
     }
-    for (c, d) in missed.history.terms(missed.last) {
-        let (c, d) = (simd.splat_f32s(c), simd.splat_f32s(d));
-        for (sum, &root) in sums.iter_mut().zip(&roots) {
-            *sum = simd.add_f32s(*sum, simd.div_f32s(c, mul_add(simd, root, d, epsilon)));
+    while let Some(four) = terms.next_four() {
+        let mut all = [(zero, zero); 4];
+        for (place, (c, delta)) in all.iter_mut().zip(four) {
+            *place = (simd.splat_f32s(c), simd.splat_f32s(delta));
+        }
+        for (sum, &(w, _)) in sums.iter_mut().zip(&near) {
+            // One division for four fractions; all denominators are near 1.
+            let (p, q) = (all[0], all[1]);
+            let (pd, qd) = (mul_add(simd, w, p.1, one), mul_add(simd, w, q.1, one));
+            let (left, left_d) = (mul_add(simd, p.0, qd, simd.mul_f32s(q.0, pd)), simd.mul_f32s(pd, qd));
+            let (p, q) = (all[2], all[3]);
+            let (pd, qd) = (mul_add(simd, w, p.1, one), mul_add(simd, w, q.1, one));
+            let (right, right_d) = (mul_add(simd, p.0, qd, simd.mul_f32s(q.0, pd)), simd.mul_f32s(pd, qd));
+            let numerator = mul_add(simd, left, right_d, simd.mul_f32s(right, left_d));
+            *sum = simd.add_f32s(*sum, simd.div_f32s(numerator, simd.mul_f32s(left_d, right_d)));
         }
     }
-    out.copy_from_slice(&sums[..out.len()]);
+    for ((out, &sum), &(_, r)) in out.iter_mut().zip(&sums).zip(&near) {
+        *out = simd.mul_f32s(sum, r);
+    }
 }
 
 /// The missed steps one by one, with no gradient but the penalty's.

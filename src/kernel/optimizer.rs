@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use crate::kernel::error::{Error, Result};
-use crate::kernel::lanes::{Work, dispatch, mul_add, vectors, vectors_mut};
+use crate::kernel::lanes::{Work, dispatch, mul_add, root, vectors, vectors_mut};
 
 /// How gradients become steps. The learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -209,8 +209,8 @@ impl<S: Simd> Stepper<S> for AdamVectors<S> {
         let g = mul_add(simd, self.l2, cell.theta, g);
         let first = mul_add(simd, self.beta1, cell.first, simd.mul_f32s(self.keep1, g));
         let second = mul_add(simd, self.beta2, cell.second, simd.mul_f32s(self.keep2, simd.mul_f32s(g, g)));
-        let root = mul_add(simd, simd.sqrt_f32s(second), self.root, self.epsilon);
-        let step = simd.div_f32s(simd.mul_f32s(self.size, first), root);
+        let denominator = mul_add(simd, root(simd, second), self.root, self.epsilon);
+        let step = simd.div_f32s(simd.mul_f32s(self.size, first), denominator);
         let theta = simd.sub_f32s(simd.mul_f32s(self.shrink, cell.theta), step);
         Cell { theta, first, second }
     }

@@ -6,9 +6,15 @@
 
 use pulp::Simd;
 
-use crate::kernel::lanes::{PANEL, Row, mul_add, vectors, vectors_mut};
+use crate::kernel::lanes::{PANEL, Row, mul_add, vectors};
 
-/// Calls `finish(r, out)` with `out = Σ_p Σ_k left_p[r][k] · right_p[k]` for the first `rows` rows.
+/// What becomes of the rows of a product.
+pub(super) trait Finish<S: Simd> {
+    /// Takes the sums of row `row`, [`PANEL`] of them.
+    fn row<const NV: usize>(&mut self, simd: S, row: usize, sums: [S::f32s; NV]);
+}
+
+/// Gives `finish` the sums `Σ_p Σ_k left_p[r][k] · right_p[k]` for the first `rows` rows `r`.
 ///
 /// `left(p)` is the `p`-th panel of the left side, whose number of rows is a multiple of 8; `right(p)` are those rows
 /// of the right side that it meets, one panel wide.
@@ -19,7 +25,7 @@ pub(super) fn times_panel<'a, S: Simd>(
     panels: usize,
     left: impl Fn(usize) -> &'a [Row],
     right: impl Fn(usize) -> &'a [Row],
-    finish: impl FnMut(usize, &Row),
+    finish: impl Finish<S>,
 ) {
     // As many sums as there are registers for.
     match S::F32_LANES {
@@ -36,7 +42,7 @@ fn strips<'a, S: Simd, const MR: usize, const NV: usize>(
     panels: usize,
     left: impl Fn(usize) -> &'a [Row],
     right: impl Fn(usize) -> &'a [Row],
-    mut finish: impl FnMut(usize, &Row),
+    mut finish: impl Finish<S>,
 ) {
     for strip in 0..rows.div_ceil(MR) {
         let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
@@ -52,10 +58,9 @@ fn strips<'a, S: Simd, const MR: usize, const NV: usize>(
                 }
             }
         }
-        let mut out = [0.0; PANEL];
-        for (r, acc) in acc.iter().enumerate().take(rows - strip * MR) {
-            vectors_mut::<S>(&mut out).copy_from_slice(acc);
-            finish(strip * MR + r, &out);
+        // Rows past the last are sums of what an earlier batch has left, and finished all the same: nobody reads them.
+        for (r, acc) in acc.into_iter().enumerate() {
+            finish.row(simd, strip * MR + r, acc);
         }
     }
 }

@@ -8,12 +8,14 @@ use pulp::Simd;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::group::Groups;
 use crate::kernel::history::{History, Move};
-use crate::kernel::lanes::{LANES, Work, dispatch, mul_add, vectors, vectors_mut};
+use crate::kernel::lanes::{LANES, Work, dispatch, mul_add, prefetch, vectors, vectors_mut};
 use crate::kernel::motion::{CatchUp, Missed, Settle, catch_up, settle};
 use crate::kernel::optimizer::{Cell, Rule, Stepper};
 
 /// Rows that are one task.
 const CHUNK: usize = 32;
+/// Values of rows that are fetched ahead of use.
+const AHEAD: usize = 1000;
 
 /// Values that begin at a cache line.
 #[derive(Debug, Default)]
@@ -187,6 +189,20 @@ unsafe impl Send for Stored<'_> {}
 unsafe impl Sync for Stored<'_> {}
 
 impl<'a> Stored<'a> {
+    /// How many rows ahead of use to fetch.
+    fn ahead(&self) -> usize {
+        (AHEAD / self.stride).max(1)
+    }
+
+    /// Asks for a row to be fetched into the cache.
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        let start = row as usize * self.stride;
+        for value in (start..self.len.min(start + self.stride)).step_by(LANES) {
+            prefetch(self.data.wrapping_add(value));
+        }
+    }
+
     /// A row of the table.
     ///
     /// # Safety
@@ -217,8 +233,13 @@ impl Work for Gather<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let ahead = self.stored.ahead();
+        self.rows.iter().take(ahead).for_each(|row| self.stored.prefetch(*row));
         let slots = self.rows.iter().zip(self.now.chunks_exact_mut(self.width)).zip(self.carries);
-        for ((&row, out), carry) in slots {
+        for (slot, ((&row, out), carry)) in slots.enumerate() {
+            if let Some(&row) = self.rows.get(slot + ahead) {
+                self.stored.prefetch(row);
+            }
             let missed = Missed::new(self.history, self.groups.last(row));
             *carry = missed.catch.carry;
             // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
@@ -264,7 +285,11 @@ impl<G: Slopes> Update<'_, G> {
     #[inline(always)]
     fn rows<S: Simd>(&self, simd: S, rule: impl Stepper<S>) {
         let groups = &self.side.groups;
-        for slot in self.first..groups.rows().len().min(self.first + CHUNK) {
+        let (ahead, end) = (self.stored.ahead(), groups.rows().len().min(self.first + CHUNK));
+        for slot in self.first..end {
+            if slot + ahead < end {
+                self.stored.prefetch(groups.rows()[slot + ahead]);
+            }
             // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
             let stored = unsafe { self.stored.row(groups.rows()[slot]) };
             let (now, carry) = (self.side.now_at(slot as u32), self.side.carries[slot]);

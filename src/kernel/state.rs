@@ -144,7 +144,9 @@ impl Tower {
         }
         self.waiting = false;
         self.history = History::new(self.optimizer, base);
-        rates.iter().for_each(|&rate| self.history.push(rate));
+        for &rate in rates {
+            self.history.push(rate);
+        }
         self.users.side.groups.set_last(users.iter().copied());
         self.items.side.groups.set_last(items.iter().copied());
         for (&tensor, parts) in tensors {

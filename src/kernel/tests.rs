@@ -33,7 +33,8 @@ fn optimizers() -> Vec<(&'static str, Optimizer, f64)> {
         ("adam", Optimizer::Adam(adam), 0.001),
         ("adam with l2", Optimizer::Adam(Adam { l2: 0.01, ..adam }), 0.001),
         ("adamw", Optimizer::Adam(Adam { decay: 0.1, ..adam }), 0.001),
-        ("sgd", Optimizer::Sgd(Sgd::default()), 0.5),
+        ("adam of short memory", Optimizer::Adam(Adam { beta2: 0.9, ..adam }), 0.001),
+        ("sgd", Optimizer::Sgd(Sgd::default()), 0.1),
         ("sgd with momentum", Optimizer::Sgd(sgd), 0.05),
         ("sgd with momentum and l2", Optimizer::Sgd(Sgd { l2: 0.01, ..sgd }), 0.05),
         ("sgd with nesterov's momentum", Optimizer::Sgd(Sgd { nesterov: true, l2: 0.01, ..sgd }), 0.05),
@@ -106,50 +107,94 @@ fn difference(twin: &Twin, tower: &Tower) -> f64 {
 fn one_step_and_a_hundred_are_those_of_the_twin() {
     for (name, shape) in shapes() {
         for (optimizer_name, optimizer, lr) in optimizers() {
-            let mut twin = Twin::new(&shape, optimizer, 0.3);
+            // Large weights in wide layers make large steps of SGD, and so of every rounding error a large one.
+            let large = shape.mlp > 100 && matches!(optimizer, Optimizer::Sgd(_));
+            let mut twin = Twin::new(&shape, optimizer, if large { 0.1 } else { 0.3 });
             let mut tower = tower(&twin, &optimizer, 2);
             assert_eq!(difference(&twin, &tower), 0.0);
-            let mut worst = 0.0;
-            for t in 0..100 {
+            // The twin is slow with wide layers.
+            for t in 0..if shape.mlp > 100 { 34 } else { 100 } {
                 let size = [130, 1, 64, 65, 7][t as usize % 5];
                 let (expected, found) = step_both(&mut twin, &mut tower, &batch(&shape, t, size), rate(lr, t));
                 for (x, y) in expected.iter().zip(&found) {
-                    worst = f64::max(worst, (x - f64::from(*y)).abs());
+                    assert!((x - f64::from(*y)).abs() < 1e-4, "{name}, {optimizer_name}: logit {y} instead of {x}");
                 }
-                if t == 0 {
-                    let d = difference(&twin, &tower);
-                    println!("{name}, {optimizer_name}: one step {d:e}");
-                }
+                // The first step of Adam is the sign of a gradient, be it as small as its rounding error.
+                let tolerance = if t == 0 { 5e-6 } else { 2e-5 };
+                let found = if t % 33 == 0 { difference(&twin, &tower) } else { 0.0 };
+                assert!(found < tolerance, "{name}, {optimizer_name}: {found:e} in step {t}");
             }
-            let d = difference(&twin, &tower);
-            println!("{name}, {optimizer_name}: 100 steps {d:e}, logits {worst:e}");
         }
     }
 }
 
-#[test]
-fn ten_thousand_steps_with_rows_that_are_rarely_touched_are_those_of_dense_arithmetic() {
-    for (name, gmf, mlp, hidden) in [("gmf", 8, 0, vec![]), ("neumf", 4, 8, vec![8, 4])] {
-        let shape = Shape { n_users: 300, n_items: 500, gmf, mlp, hidden, output: Output::Affine, item_bias: true };
-        for (optimizer_name, optimizer, lr) in optimizers() {
-            for scale in [1.0, 1e-9] {
-                let mut twin = Twin::new(&shape, optimizer, 0.3);
-                let mut tower = tower(&twin, &optimizer, 1);
-                for t in 0..10_000 {
-                    let (users, items, labels) = batch(&shape, t, 4);
-                    let logits = twin.logits(&users, &items, &no_mask);
-                    let mut slopes = slopes(&logits, &labels);
-                    slopes.iter_mut().for_each(|s| *s = f64::from((*s * scale) as f32));
-                    let gradients = twin.gradients(&users, &items, &slopes, &no_mask);
-                    twin.step(&gradients, rate(lr, t));
-                    tower.forward(&users, &items, None).unwrap();
-                    let slopes: Vec<f32> = slopes.iter().map(|s| *s as f32).collect();
-                    tower.backward(&slopes, rate(lr, t)).unwrap();
-                }
-                println!("{name}, {optimizer_name}, {scale}: {:e}", difference(&twin, &tower));
+/// Ten thousand steps of 4 samples on 300 users and 500 items, by a twin, by an engine that puts work off, and by one
+/// that brings all rows up to date after every step. Gives the greatest difference of the two from the twin, first in
+/// rows that were touched at most 20 times, then in all.
+fn long_run(optimizer: &Optimizer, base: f64, scale: f64) -> [[f64; 2]; 2] {
+    let shape =
+        Shape { n_users: 300, n_items: 500, gmf: 8, mlp: 0, hidden: vec![], output: Output::Affine, item_bias: true };
+    let mut twin = Twin::new(&shape, *optimizer, 0.3);
+    let mut towers = [tower(&twin, optimizer, 1), tower(&twin, optimizer, 1)];
+    let mut touched = [vec![0; 300], vec![0; 500]];
+    for t in 0..10_000 {
+        let (users, items, labels) = batch(&shape, t, 4);
+        for (user, item) in users.iter().zip(&items) {
+            touched[0][*user as usize] += 1;
+            touched[1][*item as usize] += 1;
+        }
+        let slopes = slopes(&twin.logits(&users, &items, &no_mask), &labels);
+        let slopes: Vec<f64> = slopes.iter().map(|s| f64::from((s * scale) as f32)).collect();
+        twin.step(&twin.gradients(&users, &items, &slopes, &no_mask), rate(base, t));
+        let slopes: Vec<f32> = slopes.iter().map(|s| *s as f32).collect();
+        for (k, tower) in towers.iter_mut().enumerate() {
+            tower.forward(&users, &items, None).unwrap();
+            tower.backward(&slopes, rate(base, t)).unwrap();
+            if k == 1 {
+                tower.flush();
             }
         }
     }
+    towers.map(|tower| {
+        let mut worst = [0.0_f64; 2];
+        for (tensor, table) in [(Tensor::UserGmf, 0), (Tensor::ItemGmf, 1)] {
+            let (found, expected) = (tower.values(tensor).unwrap(), &twin.theta[&tensor]);
+            let greatest = expected.iter().fold(0.3_f64, |max, x| max.max(x.abs()));
+            for (k, (x, y)) in found.iter().zip(expected).enumerate() {
+                let error = (f64::from(*x) - y).abs() / greatest;
+                worst[1] = worst[1].max(error);
+                if touched[table][k / 8] <= 20 {
+                    worst[0] = worst[0].max(error);
+                }
+            }
+        }
+        worst
+    })
+}
+
+#[test]
+fn ten_thousand_steps_put_off_are_nearer_to_exact_arithmetic_than_steps_done_at_once() {
+    let adam = Adam::default();
+    for decay in [0.0, 0.1] {
+        // Gradients far above, around and far below ε.
+        for scale in [1.0, 1e-8, 1e-12] {
+            let [lazy, dense] = long_run(&Optimizer::Adam(Adam { decay, ..adam }), 0.001, scale);
+            println!(
+                "{decay} {scale:e}: lazy {:.1e} {:.1e}, dense {:.1e} {:.1e}",
+                lazy[0], lazy[1], dense[0], dense[1]
+            );
+            assert!(lazy[0] <= dense[0] + 1e-7 && lazy[1] <= dense[1] + 1e-7);
+            // What is left is the rounding of θ to f32 in the steps that touch it.
+            assert!(lazy[0] < 5e-6 && lazy[1] < 2e-5);
+        }
+    }
+    let momentum = Sgd { momentum: 0.9, l2: 1e-5, ..Sgd::default() };
+    let [lazy, dense] = long_run(&Optimizer::Sgd(momentum), 0.05, 1.0);
+    println!("sgd: lazy {:.1e} {:.1e}, dense {:.1e} {:.1e}", lazy[0], lazy[1], dense[0], dense[1]);
+    assert!(lazy[0] <= dense[0] + 1e-7 && lazy[1] <= dense[1] + 1e-7 && lazy[1] < 2e-5);
+    // Step by step it is the same arithmetic, whenever it is done.
+    let [lazy, dense] = long_run(&Optimizer::Adam(Adam { l2: 1e-4, ..adam }), 0.001, 1.0);
+    assert_eq!(lazy, dense);
 }
 
 #[test]
@@ -198,7 +243,7 @@ fn a_run_that_is_saved_and_restored_goes_on_to_the_last_bit_whatever_is_read_in_
             other.restore(&state).unwrap();
             assert!(other.state() == state, "{name}");
             run(&mut other, 17..40);
-            if matches!(optimizer, Optimizer::Adam(adam) if adam.l2 > 0.0) {
+            if matches!(optimizer, Optimizer::Adam(adam) if adam.l2 > 0.0 || adam.beta2 == 0.9) {
                 // Rows are as they would be, but were brought up to date earlier.
                 whole.flush();
                 other.flush();
@@ -305,11 +350,11 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
     assert!(matches!(refused(&|s| s.rates.push(0.1)), Error::State(_)));
     assert!(matches!(refused(&|s| s.steps = u64::MAX), Error::State(_)));
     assert!(matches!(refused(&|s| s.users[3] = 1), Error::State(_)));
-    assert!(matches!(refused(&|s| assert!(s.items.pop().is_some())), Error::State(_)));
+    assert!(matches!(refused(&|s| s.items.truncate(3)), Error::State(_)));
     assert!(matches!(refused(&|s| drop(s.tensors.pop_first())), Error::State(_)));
     assert!(matches!(refused(&|s| s.tensors.get_mut(&Tensor::UserMlp).unwrap()[1][5] = 1.0), Error::State(_)));
     assert!(matches!(refused(&|s| drop(s.tensors.get_mut(&Tensor::Output).unwrap().pop())), Error::State(_)));
-    assert!(matches!(refused(&|s| drop(s.tensors.get_mut(&Tensor::Output).unwrap()[0].pop())), Error::Length { .. }));
+    assert!(matches!(refused(&|s| s.tensors.get_mut(&Tensor::Output).unwrap()[0].clear()), Error::Length { .. }));
     let huge = Shape { n_users: u32::MAX - 1, n_items: 1, gmf: 65536, ..shapes().swap_remove(0).1 };
     assert!(matches!(Tower::new(&huge, &optimizer, 1), Err(Error::Memory(_))));
 }

@@ -2,10 +2,10 @@
 
 use pulp::Simd;
 
-use crate::kernel::lanes::{LANES, PANEL, Row, Work, mul_add, vectors, vectors_mut};
+use crate::kernel::lanes::{LANES, PANEL, Row, Work, mul_add, reduce, vectors, vectors_mut};
 use crate::kernel::layer::Layer;
 use crate::kernel::optimizer::Dense;
-use crate::kernel::product::times_panel;
+use crate::kernel::product::{Finish, times_panel};
 use crate::kernel::rows::{Side, Slopes};
 use crate::kernel::shape::{Layout, Shape};
 
@@ -159,13 +159,8 @@ impl Work for Forward<'_> {
             for (n, out) in outputs[0].chunks_exact_mut(TILE).enumerate() {
                 let left = |p: usize| &inputs[p * TILE..(p + 1) * TILE];
                 let right = |p: usize| layer.blocks[p].columns(n);
-                times_panel(simd, tile.len, layer.blocks.len(), left, right, |t, sums| {
-                    for ((out, sum), c) in out[t].iter_mut().zip(sums).zip(&bias[n]) {
-                        // As PyTorch, NaN stays NaN.
-                        let z = sum + c;
-                        *out = if z < 0.0 { 0.0 } else { z };
-                    }
-                });
+                let finish = Activate { bias: &bias[n], out };
+                times_panel(simd, tile.len, layer.blocks.len(), left, right, finish);
             }
         }
         let Layout { gmf, mlp, item_bias, .. } = *sides.layout;
@@ -174,16 +169,20 @@ impl Work for Forward<'_> {
         let last = tile.inputs.last().map_or(&[][..], |last| last);
         for (t, logit) in logits.iter_mut().enumerate() {
             let (user, item) = sides.rows(start + t);
-            let mut sum = simd.splat_f32s(0.0);
-            for ((&p, &q), &h) in vectors::<S>(&user[..gmf]).iter().zip(vectors::<S>(&item[..gmf])).zip(h) {
-                sum = mul_add(simd, simd.mul_f32s(h, p), q, sum);
+            // Lane by lane of 16, whatever the vectors: the same sums everywhere.
+            let mut sums = [simd.splat_f32s(0.0); LANES];
+            let (p, q) = (vectors::<S>(&user[..gmf]), vectors::<S>(&item[..gmf]));
+            for (k, ((&p, &q), &h)) in p.iter().zip(q).zip(h).enumerate() {
+                let sum = &mut sums[k % (LANES / S::F32_LANES)];
+                *sum = mul_add(simd, simd.mul_f32s(h, p), q, *sum);
             }
             for (panel, h) in last.chunks_exact(TILE).zip(rest) {
-                for (&a, &h) in vectors::<S>(&panel[t]).iter().zip(vectors::<S>(h)) {
-                    sum = mul_add(simd, h, a, sum);
+                for (k, (&a, &h)) in vectors::<S>(&panel[t]).iter().zip(vectors::<S>(h)).enumerate() {
+                    let sum = &mut sums[k % (LANES / S::F32_LANES)];
+                    *sum = mul_add(simd, h, a, *sum);
                 }
             }
-            *logit = simd.reduce_sum_f32s(sum) + weights.bias.theta()[0];
+            *logit = reduce(simd, &mut sums) + weights.bias.theta()[0];
             if item_bias {
                 *logit += item[gmf + mlp];
             }
@@ -223,11 +222,16 @@ impl Work for Backward<'_> {
         let h = weights.output.theta()[gmf..].as_chunks::<PANEL>().0;
         let sums = tile.output_sum[gmf..].as_chunks_mut::<PANEL>().0;
         let last = tile.inputs[depth + 1].chunks_exact(TILE).zip(tile.slopes[depth].chunks_exact_mut(TILE));
+        let zero = simd.splat_f32s(0.0);
         for (((inputs, out), h), sums) in last.zip(h).zip(sums) {
+            let (h, sums) = (vectors::<S>(h), vectors_mut::<S>(sums));
             for ((input, out), &slope) in inputs.iter().zip(out).zip(slopes) {
-                for (((&a, out), &h), sum) in input.iter().zip(out).zip(h).zip(&mut *sums) {
-                    *sum += slope * a;
-                    *out = if a > 0.0 { slope * h } else { 0.0 };
+                let slope = simd.splat_f32s(slope);
+                let cells = vectors::<S>(input).iter().zip(vectors_mut::<S>(out));
+                for (((&a, out), &h), sum) in cells.zip(h).zip(&mut *sums) {
+                    *sum = mul_add(simd, slope, a, *sum);
+                    let active = simd.greater_than_f32s(a, zero);
+                    *out = simd.select_f32s(active, simd.mul_f32s(slope, h), zero);
                 }
             }
         }
@@ -237,33 +241,67 @@ impl Work for Backward<'_> {
             let (slopes, before) = (&slopes[0], before.last_mut().unwrap_or(&mut tile.input_slopes));
             for (sums, slopes) in tile.layer_sums[l].as_chunks_mut::<PANEL>().0.iter_mut().zip(slopes.chunks(TILE)) {
                 sums.fill(0.0);
+                let sums = vectors_mut::<S>(sums);
                 for slope in &slopes[..tile.len] {
-                    sums.iter_mut().zip(slope).for_each(|(sum, slope)| *sum += slope);
+                    for (sum, &slope) in sums.iter_mut().zip(vectors::<S>(slope)) {
+                        *sum = simd.add_f32s(*sum, slope);
+                    }
                 }
             }
             for (p, out) in before.chunks_exact_mut(TILE).enumerate() {
                 let block = &layer.blocks[p];
                 let left = |n: usize| &slopes[n * TILE..(n + 1) * TILE];
-                let (inputs, mask) = (&tile.inputs[l][p * TILE..], tile.masks.get(l).map(|mask| &mask[p * TILE..]));
-                times_panel(
-                    simd,
-                    tile.len,
-                    layer.panels(),
-                    left,
-                    |n| block.rows(n),
-                    |t, sums| {
-                        out[t] = *sums;
-                        if let Some(mask) = mask {
-                            out[t].iter_mut().zip(&mask[t]).for_each(|(out, mask)| *out *= mask);
-                        }
-                        if l > 0 {
-                            for (out, &a) in out[t].iter_mut().zip(&inputs[t]) {
-                                *out = if a > 0.0 { *out } else { 0.0 };
-                            }
-                        }
-                    },
-                );
+                let mask = tile.masks.get(l).map(|mask| &mask[p * TILE..(p + 1) * TILE]);
+                let active = (l > 0).then_some(&tile.inputs[l][p * TILE..(p + 1) * TILE]);
+                times_panel(simd, tile.len, layer.panels(), left, |n| block.rows(n), Pass { mask, active, out });
             }
+        }
+    }
+}
+
+/// Adds the bias and activates.
+struct Activate<'a> {
+    bias: &'a Row,
+    out: &'a mut [Row],
+}
+
+impl<S: Simd> Finish<S> for Activate<'_> {
+    #[inline(always)]
+    fn row<const NV: usize>(&mut self, simd: S, row: usize, sums: [S::f32s; NV]) {
+        let zero = simd.splat_f32s(0.0);
+        let cells = vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums).zip(vectors::<S>(self.bias));
+        for ((out, sum), &c) in cells {
+            let z = simd.add_f32s(sum, c);
+            // As in PyTorch, NaN stays NaN.
+            *out = simd.select_f32s(simd.less_than_f32s(z, zero), zero, z);
+        }
+    }
+}
+
+/// Takes gradients of a layer's inputs back through their dropout and their activation.
+struct Pass<'a> {
+    mask: Option<&'a [Row]>,
+    /// The inputs, if they are activations.
+    active: Option<&'a [Row]>,
+    out: &'a mut [Row],
+}
+
+impl<S: Simd> Finish<S> for Pass<'_> {
+    #[inline(always)]
+    fn row<const NV: usize>(&mut self, simd: S, row: usize, mut sums: [S::f32s; NV]) {
+        if let Some(mask) = self.mask {
+            for (sum, &mask) in sums.iter_mut().zip(vectors::<S>(&mask[row])) {
+                *sum = simd.mul_f32s(*sum, mask);
+            }
+        }
+        if let Some(active) = self.active {
+            let zero = simd.splat_f32s(0.0);
+            for (sum, &a) in sums.iter_mut().zip(vectors::<S>(&active[row])) {
+                *sum = simd.select_f32s(simd.greater_than_f32s(a, zero), *sum, zero);
+            }
+        }
+        for (out, sum) in vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums) {
+            *out = sum;
         }
     }
 }

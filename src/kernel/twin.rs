@@ -99,9 +99,9 @@ impl Twin {
             let sample = self.sample(t, user, item, mask);
             let mut add = |tensor: Tensor, k: usize, x: f64| out.get_mut(&tensor).unwrap()[k] += x;
             let (u, i) = (user as usize, item as usize);
-            for k in 0..gmf {
-                add(Tensor::UserGmf, u * gmf + k, slope * h[k] * self.theta[&Tensor::ItemGmf][i * gmf + k]);
-                add(Tensor::ItemGmf, i * gmf + k, slope * h[k] * self.theta[&Tensor::UserGmf][u * gmf + k]);
+            for (k, h) in h.iter().enumerate().take(gmf) {
+                add(Tensor::UserGmf, u * gmf + k, slope * h * self.theta[&Tensor::ItemGmf][i * gmf + k]);
+                add(Tensor::ItemGmf, i * gmf + k, slope * h * self.theta[&Tensor::UserGmf][u * gmf + k]);
                 if output != Output::Sum {
                     add(Tensor::Output, k, slope * sample.products[k]);
                 }
