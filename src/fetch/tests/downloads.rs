@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::fetch::tests::server::{Asked, Reply, Server, cut, redirect, response, rest, status, whole};
 use crate::fetch::{Client, Download, Error, Hooks, Kind, Request, Result, SIZE_LIMIT, Settings, Url, download};
 
-/// `printf 'user item rating\n' | sha256sum`
 const TEXT: &[u8] = b"user item rating\n";
+/// `printf 'user item rating\n' | sha256sum`
 const SHA256: &str = "eba2171f4de77845bc15a0911f1bf59dc24c83b8a7c5f8f7f127cb01365bb92b";
 
 fn hurried() -> Settings {
