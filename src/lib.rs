@@ -10,7 +10,7 @@
 //! - [`cache`] is the content-addressed store behind it, and the list of what makes a stage run again.
 //! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
 //! - [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`] fit models with candle;
-//!   [`metric`] and [`eval`] measure them.
+//!   [`metric`] and [`eval`] measure them; [`kernel`] has their inner loops.
 //! - [`cli`] is the command line, the only room that prints.
 //!
 //! A stage of one's own is a type that implements [`stage::Stage`] and a row in a [`stage::Registry`]: see
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod kernel;
 pub mod loss;
 pub mod metric;
 pub mod model;

@@ -2,8 +2,8 @@
 //!
 //! A model is one file with one type that holds the hyper-parameters and implements [`Architecture`] and, if gradients
 //! train it, [`Trainable`]; and one variant of [`ModelSpec`]. Those built of the parts of a [`tower::Tower`] say only
-//! how. Weights are candle tensors under the names that PyTorch gives them. This room imports no other
-//! room; random bits come from the caller.
+//! how. Weights are candle tensors under the names that PyTorch gives them. This room imports
+//! `kernel` only; random bits come from the caller.
 
 mod cdae;
 mod error;

@@ -1,0 +1,3 @@
+//! Numeric loops over plain slices: no tensors, no frames, no other room.
+
+pub mod rank;
