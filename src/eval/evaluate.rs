@@ -4,14 +4,12 @@ use rayon::prelude::*;
 
 use crate::data::csr::Csr;
 use crate::eval::error::{Error, Result};
-use crate::eval::protocol::Task;
+use crate::eval::protocol::{Candidates, Task};
+use crate::eval::standing::Standing;
+use crate::eval::sweep::{BLOCK_USERS, sweep};
 use crate::eval::table::{Row, Table};
+use crate::kernel::rank::position_not_finite;
 use crate::model::scorer::Scorer;
-
-/// The most users that are scored at once.
-const BLOCK_USERS: usize = 64;
-/// The most scores that one thread holds, as long as one user's fit: 2 MiB, which stays in a cache.
-const BLOCK_SCORES: usize = 1 << 19;
 
 /// How the caller follows an evaluation. Both functions may be called from any thread.
 #[derive(Clone, Copy)]
@@ -33,8 +31,7 @@ pub struct Evaluation {
     pub full: Option<Table>,
 }
 
-/// Scores all users with held-out positives and ranks these by the protocols of the task. When both are asked for,
-/// each user is scored once.
+/// Scores all users with held-out positives and ranks these by the protocols of the task.
 ///
 /// # Errors
 /// When model, positives and candidates do not belong together, no user has a positive, a score is not finite, the
@@ -47,23 +44,15 @@ pub fn evaluate(scorer: &dyn Scorer, task: &Task<'_>, watch: &Watch<'_>) -> Resu
     if users.is_empty() {
         return Err(Error::NoPositives);
     }
-    let n_items = scorer.n_items();
-    let block = (BLOCK_SCORES / n_items.max(1)).clamp(1, BLOCK_USERS);
     let blocks: Vec<Result<Block>> = users
-        .par_chunks(block)
-        .map_init(Vec::new, |scores, users| {
+        .par_chunks(BLOCK_USERS)
+        .map_init(Vec::new, |room, users| {
             if (watch.stop)() {
                 return Err(Error::Cancelled);
             }
-            let rows = match task.full {
-                Some(masks) => {
-                    scores.resize(users.len() * n_items, 0.0);
-                    rank_by_rows(scorer, task, masks, users, scores)
-                }
-                None => rank_by_lists(scorer, task, users, scores),
-            };
+            let block = rank(scorer, task, users, room);
             (watch.advance)(users.len() as u64);
-            rows
+            block
         })
         .collect();
     let mut sampled = Vec::new();
@@ -89,64 +78,69 @@ struct Block {
     full: Vec<Row>,
 }
 
-/// Scores all items for the users; the sampled protocol, if asked for, takes its scores out of these.
-fn rank_by_rows(
-    scorer: &dyn Scorer,
-    task: &Task<'_>,
-    masks: &[&Csr],
-    users: &[u32],
-    scores: &mut [f32],
-) -> Result<Block> {
-    scorer.score_all(users, scores)?;
+/// Ranks a block of users by the protocols of the task.
+fn rank(scorer: &dyn Scorer, task: &Task<'_>, users: &[u32], room: &mut Vec<f32>) -> Result<Block> {
+    let mut standings = match task.full {
+        Some(masks) => standings(scorer, task, masks, users, room)?.into_iter(),
+        None => Vec::new().into_iter(),
+    };
     let mut block = Block::default();
-    // There are items, since there are positives.
-    for (&user, row) in users.iter().zip(scores.chunks_exact_mut(scorer.n_items())) {
-        check_finite(user, row, |place| place as u32)?;
+    let mut items = Vec::new();
+    for &user in users {
+        let full = standings.next().map(|standing| standing.row(task, scorer.n_items())).transpose()?;
+        block.full.extend(full);
         if let Some(candidates) = task.sampled {
-            let at = |item: u32| row.get(item as usize).copied().unwrap_or(f32::NAN);
-            let (negatives, irregular) = task.negatives(candidates, user)?;
-            let negatives: Vec<f32> = negatives.map(at).collect();
-            let positives: Vec<f32> = task.positives.row(user).iter().map(|&item| at(item)).collect();
-            block.sampled.push(task.rank_sampled(&positives, &negatives, irregular));
+            block.sampled.push(rank_list(scorer, task, candidates, user, &mut items, room)?);
         }
-        block.full.extend(task.rank_full(masks, user, row));
     }
     Ok(block)
 }
 
+/// Where the positives of the users stand among all items.
+fn standings(
+    scorer: &dyn Scorer,
+    task: &Task<'_>,
+    masks: &[&Csr],
+    users: &[u32],
+    room: &mut Vec<f32>,
+) -> Result<Vec<Standing>> {
+    let mut standings: Vec<Standing> = users
+        .iter()
+        .map(|&user| Standing::new(scorer, task.positives.row(user), masks, user))
+        .collect::<Result<_>>()?;
+    sweep(scorer, users, room, |place, first, scores| {
+        if let Some(standing) = standings.get_mut(place) {
+            standing.see(first, scores);
+        }
+    })?;
+    Ok(standings)
+}
+
 /// Scores positives and candidates only.
-fn rank_by_lists(scorer: &dyn Scorer, task: &Task<'_>, users: &[u32], scores: &mut Vec<f32>) -> Result<Block> {
-    let mut block = Block::default();
-    let Some(candidates) = task.sampled else { return Ok(block) };
-    let mut items = Vec::new();
-    for &user in users {
-        let positives = task.positives.row(user);
-        let (negatives, irregular) = task.negatives(candidates, user)?;
-        items.clear();
-        items.extend_from_slice(positives);
-        items.extend(negatives);
-        scores.clear();
-        scores.resize(items.len(), 0.0);
-        scorer.score_user(user, &items, scores)?;
-        check_finite(user, scores, |place| items[place])?;
-        let (positives, negatives) = scores.split_at(positives.len());
-        block.sampled.push(task.rank_sampled(positives, negatives, irregular));
+fn rank_list(
+    scorer: &dyn Scorer,
+    task: &Task<'_>,
+    candidates: &Candidates<'_>,
+    user: u32,
+    items: &mut Vec<u32>,
+    scores: &mut Vec<f32>,
+) -> Result<Row> {
+    let positives = task.positives.row(user);
+    let (negatives, irregular) = task.negatives(candidates, user)?;
+    items.clear();
+    items.extend_from_slice(positives);
+    items.extend(negatives);
+    scores.clear();
+    scores.resize(items.len(), 0.0);
+    scorer.score_user(user, items, scores)?;
+    if let Some(place) = position_not_finite(scores) {
+        return Err(Error::NotFinite { user, item: items[place], score: scores[place] });
     }
-    Ok(block)
+    let (positives, negatives) = scores.split_at(positives.len());
+    Ok(task.rank_sampled(positives, negatives, irregular))
 }
 
 fn check_shape(what: &'static str, model: usize, data: u32) -> Result<()> {
     let data = data as usize;
     if model == data { Ok(()) } else { Err(Error::Shape { what, model, data }) }
-}
-
-fn check_finite(user: u32, scores: &[f32], item: impl Fn(usize) -> u32) -> Result<()> {
-    // One branch-free pass; the search for the culprit is rare.
-    if scores.iter().fold(true, |all, score| all & score.is_finite()) {
-        return Ok(());
-    }
-    match scores.iter().position(|score| !score.is_finite()) {
-        Some(place) => Err(Error::NotFinite { user, item: item(place), score: scores[place] }),
-        None => Ok(()),
-    }
 }

@@ -8,17 +8,22 @@
 //!   a held-out positive stays a candidate even if it is masked, and is counted.
 //!
 //! With one positive a user, the two differ only in the candidates. A result is the mean over all users with at least
-//! one positive, each user counting once; ties are treated as [`crate::metric`] says. Ranks are found by counting, in
-//! blocks of users whose size depends on the number of items only, so that memory stays bounded and no number depends
-//! on the number of threads.
+//! one positive, each user counting once; ties are treated as [`crate::metric`] says. Ranks are found by counting:
+//! blocks of users are scored tile by tile, and each tile is counted while it is in a core's cache. So memory stays
+//! bounded, and no number depends on the number of threads.
+//!
+//! [`top_k`] finds the best items of each user in the same tiles.
 
 mod counts;
 mod error;
 mod evaluate;
 mod protocol;
+mod standing;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use crate::model::ByCount as Popularity;
 pub use counts::Counts;
@@ -26,3 +31,4 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Watch, evaluate};
 pub use protocol::{Candidates, Task};
 pub use table::Table;
+pub use top::{TopItems, top_k};

@@ -3,6 +3,7 @@
 use crate::data::csr::Csr;
 use crate::eval::error::{Error, Result};
 use crate::eval::table::Row;
+use crate::kernel::rank::{Count, count};
 use crate::metric::{Measure, Ranking};
 
 /// The candidates of a user beside the positives; `None` for a user that has no list. Repeated items count each time.
@@ -48,7 +49,10 @@ impl Task<'_> {
         let mut sums = vec![Some(0.0); self.measures.len()];
         let mut ranks = 0.0;
         for &positive in positives {
-            let Some(ranking) = Ranking::by_counting(&mut [positive], negatives) else { continue };
+            let mut counts = [Count::default()];
+            count(&[positive], negatives, &mut counts);
+            let [Count { greater, equal }] = counts;
+            let ranking = Ranking::of_one(greater, equal, negatives.len());
             ranks += ranking.mean_rank();
             for (sum, measure) in sums.iter_mut().zip(self.measures) {
                 *sum = sum.zip(measure.of(&ranking)).map(|(sum, value)| sum + value);
@@ -58,27 +62,4 @@ impl Task<'_> {
         let values = sums.into_iter().map(|sum| sum.map(|sum| sum / n)).collect();
         Row { candidates: negatives.len() + 1, rank: ranks / n, values, irregular }
     }
-
-    /// Ranks all positives of a user at once against all items that are not masked. `scores` has one for each item,
-    /// and is overwritten.
-    pub(super) fn rank_full(&self, masks: &[&Csr], user: u32, scores: &mut [f32]) -> Option<Row> {
-        let items = self.positives.row(user);
-        let mut positives = Vec::with_capacity(items.len());
-        for &item in items {
-            // Out of the way of the negatives.
-            positives.extend(take(scores, item));
-        }
-        for &item in masks.iter().flat_map(|mask| mask.row(user)) {
-            take(scores, item);
-        }
-        let irregular = items.iter().filter(|item| masks.iter().any(|mask| mask.contains(user, **item))).count();
-        let ranking = Ranking::by_counting(&mut positives, scores)?;
-        let values = self.measures.iter().map(|measure| measure.of(&ranking)).collect();
-        Some(Row { candidates: ranking.candidates(), rank: ranking.mean_rank(), values, irregular })
-    }
-}
-
-/// Takes the score of an item away: what is left in its place is no candidate.
-fn take(scores: &mut [f32], item: u32) -> Option<f32> {
-    scores.get_mut(item as usize).map(|score| std::mem::replace(score, f32::NEG_INFINITY))
 }

@@ -1,5 +1,5 @@
-//! Training and scoring of GMF, MLP, NeuMF and matrix factorisation on the processor, forward, backward and optimizer as
-//! one: plain slices in and out.
+//! Numeric loops over plain slices: no tensors, no frames, no other room. Scoring and ranking are in [`rank`]; the rest
+//! is training of GMF, MLP, NeuMF and matrix factorisation on the processor, forward, backward and optimizer as one.
 //!
 //! - A batch goes through the tower in tiles of samples that stay in the cache; the products are written for panels
 //!   (`product`) and compiled for AVX-512, AVX2 and portable vectors, among which the processor chooses (`lanes`).
@@ -21,6 +21,7 @@ mod layer;
 mod motion;
 mod optimizer;
 mod product;
+pub mod rank;
 mod rows;
 mod shape;
 mod state;

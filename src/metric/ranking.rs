@@ -65,6 +65,21 @@ impl Ranking {
         Self { groups: vec![group], positives: 1, negatives: negatives.max(greater.saturating_add(equal)) }
     }
 
+    /// The ranking of positives that were counted elsewhere: their tie groups from the greatest score down, and the
+    /// number of negatives. `None` if a group cannot be: without a positive, with fewer members than positives, or not
+    /// below the group before; and without groups.
+    pub fn of_groups(groups: Vec<TieGroup>, negatives: usize) -> Option<Self> {
+        let positives = groups.iter().map(|group| group.positives).sum();
+        let mut above = 0;
+        for group in &groups {
+            if group.positives == 0 || group.size < group.positives || group.above < above {
+                return None;
+            }
+            above = group.above + group.size;
+        }
+        (!groups.is_empty() && above <= positives + negatives).then_some(Self { groups, positives, negatives })
+    }
+
     /// The tie groups that hold positives, from the greatest score down.
     pub fn groups(&self) -> &[TieGroup] {
         &self.groups
@@ -184,6 +199,23 @@ mod tests {
     fn zero_and_negative_zero_are_a_tie() {
         let ranking = Ranking::by_counting(&mut [0.0, -0.0], &[0.0, -0.0]).unwrap();
         assert_eq!(ranking.groups(), [TieGroup { above: 0, size: 4, positives: 2 }]);
+    }
+
+    #[test]
+    fn groups_that_cannot_be_make_no_ranking() {
+        let ranking = Ranking::by_counting(&mut [1.0, 4.0, 4.0], &[5.0, 4.0, 2.0, 0.0]).unwrap();
+        let groups = ranking.groups().to_vec();
+        assert_eq!(Ranking::of_groups(groups.clone(), 4), Some(ranking));
+        assert_eq!(Ranking::of_groups(Vec::new(), 4), None);
+        // Six candidates need three negatives at least, and the second group begins below four.
+        assert_eq!(Ranking::of_groups(groups.clone(), 2), None);
+        let changes: [fn(&mut TieGroup); 3] =
+            [|group| group.positives = 0, |group| group.size = 0, |group| group.above = 3];
+        for change in changes {
+            let mut groups = groups.clone();
+            change(&mut groups[1]);
+            assert_eq!(Ranking::of_groups(groups, 4), None);
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The collaborative denoising auto-encoder.
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::scorer::{self, ScoreError, Scorer};
+use crate::kernel::rank::{Parts, Tables};
+use crate::model::scorer::Scorer;
+use crate::model::tower_scorer::TowerScorer;
 use crate::model::{
     Architecture, Catalogue, History, Init, Input, Parameter, Refused, Result, Trainable, Weights, widths,
 };
@@ -68,7 +71,16 @@ impl Architecture for Cdae {
     }
 
     fn scorer(&self, _: Catalogue, weights: &Weights, history: &dyn History) -> Result<Box<dyn Scorer + Send + Sync>> {
-        Ok(Box::new(CdaeScorer::new(weights, history)?))
+        let (users, width) = hidden_layers(weights, history)?;
+        let (items, bias) = (values(weights, ITEM_OUT)?, values(weights, OUT_BIAS)?);
+        let scorer = TowerScorer::of(&Parts {
+            product: Some(Tables { users: &users, items: &items, width }),
+            perceptron: None,
+            head: &vec![1.0; width],
+            bias: 0.0,
+            item_bias: Some(&bias),
+        });
+        Ok(Box::new(scorer?))
     }
 }
 
@@ -113,54 +125,23 @@ impl Trainable for Cdae {
     }
 }
 
-/// Scores by the hidden layer of each user, which does not change once the model is trained.
-struct CdaeScorer {
-    hidden: usize,
-    /// `z_u`, row by row.
-    users: Vec<f32>,
-    items: Vec<f32>,
-    bias: Vec<f32>,
+/// The hidden layer of each user, which does not change once the model is trained, row by row.
+fn hidden_layers(weights: &Weights, history: &dyn History) -> Result<(Vec<f32>, usize)> {
+    let (input, mut users, bias) = (values(weights, ITEM_IN)?, values(weights, USER)?, values(weights, HIDDEN_BIAS)?);
+    let hidden = bias.len().max(1);
+    users.par_chunks_exact_mut(hidden).enumerate().for_each(|(user, z)| {
+        z.iter_mut().zip(&bias).for_each(|(z, bias)| *z += bias);
+        for &item in history.items(user as u32) {
+            let row = input.chunks_exact(hidden).nth(item as usize).unwrap_or_default();
+            z.iter_mut().zip(row).for_each(|(z, w)| *z += w);
+        }
+        for z in z {
+            *z = 1.0 / (1.0 + (-*z).exp());
+        }
+    });
+    Ok((users, hidden))
 }
 
-impl CdaeScorer {
-    fn new(weights: &Weights, history: &dyn History) -> Result<Self> {
-        let values = |name| -> Result<Vec<f32>> { Ok(weights.get(name)?.flatten_all()?.to_vec1()?) };
-        let (input, mut users, bias) = (values(ITEM_IN)?, values(USER)?, values(HIDDEN_BIAS)?);
-        let hidden = bias.len().max(1);
-        for (user, z) in (0_u32..).zip(users.chunks_exact_mut(hidden)) {
-            z.iter_mut().zip(&bias).for_each(|(z, bias)| *z += bias);
-            for &item in history.items(user) {
-                let row = input.chunks_exact(hidden).nth(item as usize).unwrap_or_default();
-                z.iter_mut().zip(row).for_each(|(z, w)| *z += w);
-            }
-            for z in z {
-                *z = 1.0 / (1.0 + (-*z).exp());
-            }
-        }
-        Ok(Self { hidden, users, items: values(ITEM_OUT)?, bias: values(OUT_BIAS)? })
-    }
-}
-
-impl Scorer for CdaeScorer {
-    fn n_users(&self) -> usize {
-        self.users.len() / self.hidden
-    }
-
-    fn n_items(&self) -> usize {
-        self.bias.len()
-    }
-
-    fn score_user(&self, user: u32, items: &[u32], out: &mut [f32]) -> scorer::Result<()> {
-        let row = |table: &'_ [f32], id: u32| -> Option<Vec<f32>> {
-            Some(table.get(id as usize * self.hidden..)?.get(..self.hidden)?.to_vec())
-        };
-        let z = row(&self.users, user).ok_or_else(|| ScoreError::new(format!("the model has no user {user}")))?;
-        for (score, &item) in out.iter_mut().zip(items) {
-            let start = item as usize * self.hidden;
-            let own = self.items.get(start..start + self.hidden).zip(self.bias.get(item as usize));
-            let (w, bias) = own.ok_or_else(|| ScoreError::new(format!("the model has no item {item}")))?;
-            *score = z.iter().zip(w).map(|(z, w)| z * w).sum::<f32>() + bias;
-        }
-        Ok(())
-    }
+fn values(weights: &Weights, name: &str) -> Result<Vec<f32>> {
+    Ok(weights.get(name)?.flatten_all()?.to_vec1()?)
 }

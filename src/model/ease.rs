@@ -1,5 +1,7 @@
 //! EASE^R.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,19 +97,19 @@ impl Scorer for EaseScorer {
         Ok(())
     }
 
-    fn score_all(&self, users: &[u32], out: &mut [f32]) -> scorer::Result<()> {
+    fn score_tile(&self, users: &[u32], items: Range<u32>, out: &mut [f32]) -> scorer::Result<()> {
         /// So many columns of the matrix stay in a cache while all users of a block pass.
         const COLUMNS: usize = 256;
         let n = self.n_items();
+        let (first, width) = (items.start as usize, items.len());
         let rows = users.iter().map(|&user| self.seen.row(user)).collect::<scorer::Result<Vec<_>>>()?;
         out.fill(0.0);
-        for start in (0..n).step_by(COLUMNS) {
-            let width = COLUMNS.min(n - start);
-            for (own, scores) in rows.iter().zip(out.chunks_exact_mut(n)) {
-                let scores = &mut scores[start..start + width];
+        for start in (0..width).step_by(COLUMNS) {
+            let end = width.min(start + COLUMNS);
+            for (own, scores) in rows.iter().zip(out.chunks_exact_mut(width)) {
                 for &item in *own {
-                    let weights = &self.matrix[item as usize * n + start..][..width];
-                    scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += weight);
+                    let weights = &self.matrix[item as usize * n + first..][start..end];
+                    scores[start..end].iter_mut().zip(weights).for_each(|(score, weight)| *score += weight);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Item-based nearest neighbours.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,13 +115,15 @@ impl KnnScorer {
         Ok(Self { seen, offsets, entries })
     }
 
-    /// The scores of all items.
-    fn fill(&self, user: u32, out: &mut [f32]) -> scorer::Result<()> {
+    /// The scores of a range of items.
+    fn fill(&self, user: u32, items: &Range<u32>, out: &mut [f32]) -> scorer::Result<()> {
         out.fill(0.0);
         for &own in self.seen.row(user)? {
-            let (start, end) = (self.offsets[own as usize], self.offsets[own as usize + 1]);
-            for &(item, similarity) in &self.entries[start..end] {
-                out[item as usize] += similarity;
+            // Ascending by item.
+            let entries = &self.entries[self.offsets[own as usize]..self.offsets[own as usize + 1]];
+            let entries = &entries[entries.partition_point(|entry| entry.0 < items.start)..];
+            for &(item, similarity) in entries.iter().take_while(|entry| entry.0 < items.end) {
+                out[(item - items.start) as usize] += similarity;
             }
         }
         Ok(())
@@ -138,17 +142,17 @@ impl Scorer for KnnScorer {
     fn score_user(&self, user: u32, items: &[u32], out: &mut [f32]) -> scorer::Result<()> {
         check_items(items, self.n_items())?;
         let mut all = vec![0.0; self.n_items()];
-        self.fill(user, &mut all)?;
+        self.fill(user, &(0..self.n_items() as u32), &mut all)?;
         for (score, &item) in out.iter_mut().zip(items) {
             *score = all[item as usize];
         }
         Ok(())
     }
 
-    fn score_all(&self, users: &[u32], out: &mut [f32]) -> scorer::Result<()> {
+    fn score_tile(&self, users: &[u32], items: Range<u32>, out: &mut [f32]) -> scorer::Result<()> {
         // `max(1)`: without items there is nothing to score.
-        for (&user, scores) in users.iter().zip(out.chunks_exact_mut(self.n_items().max(1))) {
-            self.fill(user, scores)?;
+        for (&user, scores) in users.iter().zip(out.chunks_exact_mut(items.len().max(1))) {
+            self.fill(user, &items, scores)?;
         }
         Ok(())
     }

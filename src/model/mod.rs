@@ -3,8 +3,7 @@
 //! A model is one file with one type that holds the hyper-parameters and implements [`Architecture`] and, if gradients
 //! train it, [`Trainable`]; and one variant of [`ModelSpec`], or of [`FitSpec`] for those that need no gradients. Those
 //! built of the parts of a [`tower::Tower`] say only how. Weights are candle tensors under the names that PyTorch gives
-//! them. This room imports no other
-//! room; random bits come from the caller.
+//! them. This room imports `kernel` only; random bits come from the caller.
 
 mod cdae;
 mod ease;

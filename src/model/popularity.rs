@@ -1,5 +1,7 @@
 //! The baseline without which no result means anything.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,9 +91,10 @@ impl Scorer for ByCount {
         Ok(())
     }
 
-    fn score_all(&self, _: &[u32], out: &mut [f32]) -> scorer::Result<()> {
+    fn score_tile(&self, _: &[u32], items: Range<u32>, out: &mut [f32]) -> scorer::Result<()> {
+        let scores = self.scores.get(items.start as usize..items.end as usize).unwrap_or_default();
         // `max(1)`: without items there is nothing to write.
-        out.chunks_exact_mut(self.scores.len().max(1)).for_each(|row| row.copy_from_slice(&self.scores));
+        out.chunks_exact_mut(scores.len().max(1)).for_each(|row| row.copy_from_slice(scores));
         Ok(())
     }
 }

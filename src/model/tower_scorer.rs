@@ -1,59 +1,25 @@
 //! Scores of a [`Tower`] without candle's tensors.
 
+use std::ops::Range;
+
+use crate::kernel::rank::{self, Dense, Pairs, Parts};
 use crate::model::scorer::{self, ScoreError, Scorer};
-use crate::model::tower::{Head, Perceptron, Tables, Tower};
-use crate::model::{Result, Weights};
+use crate::model::tower::{Head, Tables, Tower};
+use crate::model::{Error, Result, Weights};
 
-/// A table of embeddings, row by row.
-struct Rows {
-    values: Vec<f32>,
-    width: usize,
-}
-
-impl Rows {
-    fn get(&self, what: &str, id: u32) -> scorer::Result<&[f32]> {
-        let start = (id as usize).saturating_mul(self.width);
-        let row = self.values.get(start..).and_then(|rest| rest.get(..self.width));
-        row.ok_or_else(|| ScoreError::new(format!("the model has no {what} {id}")))
-    }
-}
-
-/// A layer: weights `[outputs, inputs]`, and biases.
-struct Dense {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-/// The tensors of a tower as plain numbers.
-pub(super) struct TowerScorer {
-    n_users: usize,
-    n_items: usize,
-    product: Option<[Rows; 2]>,
-    perceptron: Option<([Rows; 2], Vec<Dense>)>,
-    /// The weights of the head: those of the product, then those of the perceptron.
-    head: Vec<f32>,
-    bias: f32,
-    item_bias: Option<Vec<f32>>,
-}
+/// A model that is a product of embeddings, a perceptron over embeddings, or both, ready to score.
+pub(super) struct TowerScorer(Pairs);
 
 impl TowerScorer {
     pub(super) fn new(tower: &Tower, weights: &Weights) -> Result<Self> {
         let values = |name: &str| -> Result<Vec<f32>> { Ok(weights.get(name)?.flatten_all()?.to_vec1()?) };
-        let rows = |tables: &Tables| -> Result<[Rows; 2]> {
-            let width = tables.width.max(1);
-            Ok([Rows { values: values(tables.user)?, width }, Rows { values: values(tables.item)?, width }])
-        };
-        let layers = |perceptron: &Perceptron| -> Result<Vec<Dense>> {
-            let dense = |layer: &crate::model::tower::Layer| {
-                Ok(Dense { weight: values(&layer.weight)?, bias: values(&layer.bias)? })
-            };
-            perceptron.layers.iter().map(dense).collect()
-        };
-        let product = tower.product.as_ref().map(rows).transpose()?;
-        let perceptron = match &tower.perceptron {
-            Some(perceptron) => Some((rows(&perceptron.tables)?, layers(perceptron)?)),
-            None => None,
-        };
+        let both = |tables: &Tables| -> Result<[Vec<f32>; 2]> { Ok([values(tables.user)?, values(tables.item)?]) };
+        let product = tower.product.as_ref().map(both).transpose()?;
+        let embeddings = tower.perceptron.as_ref().map(|perceptron| both(&perceptron.tables)).transpose()?;
+        let layers = tower.perceptron.iter().flat_map(|perceptron| &perceptron.layers);
+        let layers: Vec<[Vec<f32>; 2]> =
+            layers.map(|layer| Ok([values(&layer.weight)?, values(&layer.bias)?])).collect::<Result<_>>()?;
+        let layers: Vec<Dense<'_>> = layers.iter().map(|[weight, bias]| Dense { weight, bias }).collect();
         let (head, bias) = match &tower.head {
             Head::Sum => (vec![1.0; tower.width()], 0.0),
             Head::Linear { weight, bias } => {
@@ -61,56 +27,47 @@ impl TowerScorer {
                 (values(weight)?, bias.iter().sum())
             }
         };
-        let tables = product.as_ref().or(perceptron.as_ref().map(|(tables, _)| tables));
-        let count = |side: usize| tables.map_or(0, |tables| tables[side].values.len() / tables[side].width);
-        let (n_users, n_items) = (count(0), count(1));
         let item_bias = tower.item_bias.map(values).transpose()?;
-        Ok(Self { n_users, n_items, product, perceptron, head, bias, item_bias })
+        Self::of(&Parts {
+            product: tower.product.as_ref().zip(product.as_ref()).map(|(tables, values)| parts(tables, values)),
+            perceptron: tower
+                .perceptron
+                .as_ref()
+                .zip(embeddings.as_ref())
+                .map(|(perceptron, values)| (parts(&perceptron.tables, values), layers.as_slice())),
+            head: &head,
+            bias,
+            item_bias: item_bias.as_deref(),
+        })
     }
 
-    fn score(&self, user: u32, item: u32, scratch: &mut [Vec<f32>; 2]) -> scorer::Result<f32> {
-        let mut sum = 0.0;
-        let mut head = self.head.as_slice();
-        if let Some([users, items]) = &self.product {
-            let (own, rest) = head.split_at(users.width);
-            let pairs = users.get("user", user)?.iter().zip(items.get("item", item)?);
-            sum += own.iter().zip(pairs).map(|(h, (p, q))| h * (p * q)).sum::<f32>();
-            head = rest;
-        }
-        if let Some(([users, items], layers)) = &self.perceptron {
-            let [x, y] = scratch;
-            x.clear();
-            x.extend_from_slice(users.get("user", user)?);
-            x.extend_from_slice(items.get("item", item)?);
-            for Dense { weight, bias } in layers {
-                y.clear();
-                y.extend(weight.chunks_exact(x.len()).zip(bias).map(|(row, bias)| {
-                    let sum: f32 = row.iter().zip(x.iter()).map(|(w, x)| w * x).sum();
-                    (sum + bias).max(0.0)
-                }));
-                std::mem::swap(x, y);
-            }
-            sum += head.iter().zip(x.iter()).map(|(h, x)| h * x).sum::<f32>();
-        }
-        let own = self.item_bias.as_ref().and_then(|bias| bias.get(item as usize)).copied();
-        Ok(sum + self.bias + own.unwrap_or(0.0))
+    pub(super) fn of(parts: &Parts<'_>) -> Result<Self> {
+        Pairs::new(parts).map(Self).map_err(Error::new)
     }
+}
+
+fn parts<'a>(tables: &Tables, [users, items]: &'a [Vec<f32>; 2]) -> rank::Tables<'a> {
+    rank::Tables { users, items, width: tables.width }
 }
 
 impl Scorer for TowerScorer {
     fn n_users(&self) -> usize {
-        self.n_users
+        self.0.n_users()
     }
 
     fn n_items(&self) -> usize {
-        self.n_items
+        self.0.n_items()
     }
 
     fn score_user(&self, user: u32, items: &[u32], out: &mut [f32]) -> scorer::Result<()> {
-        let mut scratch = [Vec::new(), Vec::new()];
-        for (score, &item) in out.iter_mut().zip(items) {
-            *score = self.score(user, item, &mut scratch)?;
-        }
-        Ok(())
+        self.0.list(user, items, out).map_err(ScoreError::new)
+    }
+
+    fn score_tile(&self, users: &[u32], items: Range<u32>, out: &mut [f32]) -> scorer::Result<()> {
+        self.0.tile(users, items, out).map_err(ScoreError::new)
     }
 }
+
+#[cfg(test)]
+#[path = "tower_scorer_tests.rs"]
+mod tests;
