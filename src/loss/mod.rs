@@ -154,3 +154,7 @@ fn require(field: &'static str, value: f64, holds: bool, range: &str) -> Result<
     }
     Err(Refused { field, message: format!("must be {range}, not {value}") })
 }
+
+#[cfg(test)]
+#[path = "torch_tests.rs"]
+mod torch_tests;

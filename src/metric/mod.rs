@@ -32,3 +32,7 @@ pub use measure::{Measure, Metric};
 pub use ndcg::ndcg;
 pub use ranking::{Ranking, TieGroup};
 pub use reciprocal_rank::reciprocal_rank;
+
+#[cfg(test)]
+#[path = "seeds_tests.rs"]
+mod seeds_tests;
