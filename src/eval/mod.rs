@@ -15,15 +15,23 @@
 mod counts;
 mod error;
 mod evaluate;
+mod given;
+mod lists;
 mod popularity;
 mod protocol;
+mod recommend;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use counts::Counts;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Watch, evaluate};
+pub use given::{GivenTable, measure_given};
+pub use lists::{Agreed, Bias, Spread, agree, bias, spread};
 pub use popularity::Popularity;
 pub use protocol::{Candidates, Task};
+pub use recommend::{Wanted, recommend};
 pub use table::Table;
+pub use top::top_k;

@@ -66,15 +66,7 @@ impl Stage for Read {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
-        let source = context.source("path")?;
-        let options = self.options();
-        let Reading { columns, lines, skipped, warning } = if self.format == Format::Parquet {
-            let name = source.path.display().to_string();
-            let bytes = source.read_all()?;
-            with_hooks(source, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?
-        } else {
-            parse_source(source, context, |input, file, hooks| read_text(input, file, &options, hooks))?
-        };
+        let Reading { columns, lines, skipped, warning } = self.reading(context)?;
         context.fact("rows", columns.len());
         context.fact("users", columns.user.distinct());
         context.fact("items", columns.item.distinct());
@@ -116,6 +108,18 @@ fn with_hooks<T>(
 }
 
 impl Read {
+    /// Reads the file.
+    pub(super) fn reading(&self, context: &Context<'_>) -> Result<Reading> {
+        let source = context.source("path")?;
+        let options = self.options();
+        if self.format == Format::Parquet {
+            let name = source.path.display().to_string();
+            let bytes = source.read_all()?;
+            return Ok(with_hooks(source, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?);
+        }
+        parse_source(source, context, |input, file, hooks| read_text(input, file, &options, hooks))
+    }
+
     fn resolve_format(&mut self) -> Result<(), ParamError> {
         if self.format != Format::Auto {
             return Ok(());

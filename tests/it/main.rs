@@ -11,3 +11,4 @@ mod faults;
 mod golden;
 mod pipelines;
 mod support;
+mod using;
