@@ -32,6 +32,17 @@ pub(super) fn read(dir: &ArtifactDir, name: &str, columns: Option<&[&str]>) -> R
     Ok((frame, file.into_meta()))
 }
 
+/// Whether a Parquet file of an artifact has a column of this name.
+///
+/// # Errors
+/// When the file is missing, damaged or not Parquet.
+pub(super) fn has(dir: &ArtifactDir, name: &str, column: &str) -> Result<bool> {
+    match dir.held::<Held>(name) {
+        Some(held) => Ok(data::frame::has(&held.frame, column)),
+        None => Ok(open(dir, name)?.has(column)),
+    }
+}
+
 /// Writes a frame as a file of the output.
 ///
 /// # Errors

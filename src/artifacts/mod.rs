@@ -2,13 +2,18 @@
 
 mod frames;
 
+pub mod audit;
+pub mod checks;
 pub mod comparison;
 pub mod dataset;
 pub mod files;
 pub mod interactions;
 pub mod metrics;
 pub mod model;
+pub mod overlap;
 pub mod pool;
+pub mod raw;
+pub mod recommendations;
 pub mod split;
 
 use crate::data;

@@ -1,14 +1,15 @@
 //! Training, validation and test interactions.
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Int64Type};
 
 use crate::artifacts::dataset::{ITEMS, USERS};
-use crate::artifacts::frames::{named, read, save};
+use crate::artifacts::frames::{copy, has, named, read, save};
+use crate::artifacts::raw::RawTable;
 use crate::data::csr::Csr;
-use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER, bools, dense_ids};
+use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, TIMESTAMP, USER, bools, dense_ids, slice};
 use crate::data::remap::check_count;
 use crate::data::{self};
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
+use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
 
 const TRAIN: &str = "train.parquet";
 const VALID: &str = "valid.parquet";
@@ -159,6 +160,43 @@ impl Split {
         self.dir.files.get(TRAIN).map_or("", |file| file.digest.as_str())
     }
 
+    /// Hands the tables of raw ids on, byte for byte.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn copy_ids(&self, context: &Context<'_>) -> Result<()> {
+        copy(&self.dir, USERS, context)?;
+        copy(&self.dir, ITEMS, context)
+    }
+
+    /// Hands all of the split on, byte for byte.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn copy(&self, context: &Context<'_>) -> Result<()> {
+        for name in [TRAIN, VALID, TEST] {
+            copy(&self.dir, name, context)?;
+        }
+        self.copy_ids(context)
+    }
+
+    /// The times of the training, validation and test interactions in seconds, one for each row; `None` for a split
+    /// without times.
+    ///
+    /// # Errors
+    /// When a file is damaged.
+    pub fn times(&self) -> Result<[Option<Vec<i64>>; 3]> {
+        let of = |name: &str| {
+            if !has(&self.dir, name, TIMESTAMP)? {
+                return Ok(None);
+            }
+            let (frame, _) = read(&self.dir, name, Some(&[TIMESTAMP]))?;
+            let times = slice::<Int64Type>(&frame, TIMESTAMP).map_err(|error| named(&self.dir, name, error))?;
+            Ok::<_, StageError>(Some(times.to_vec()))
+        };
+        Ok([of(TRAIN)?, of(VALID)?, of(TEST)?])
+    }
+
     /// The table from dense to raw user ids.
     ///
     /// # Errors
@@ -173,5 +211,21 @@ impl Split {
     /// When the file is damaged.
     pub fn raw_items(&self) -> Result<DataFrame> {
         Ok(read(&self.dir, ITEMS, Some(&[ITEM, RAW_ITEM]))?.0)
+    }
+
+    /// The raw ids of users, to look them up.
+    ///
+    /// # Errors
+    /// As [`Split::raw_users`].
+    pub fn user_table(&self) -> Result<RawTable> {
+        RawTable::new(self.raw_users()?, USER, RAW_USER)
+    }
+
+    /// The raw ids of items, to look them up.
+    ///
+    /// # Errors
+    /// As [`Split::raw_items`].
+    pub fn item_table(&self) -> Result<RawTable> {
+        RawTable::new(self.raw_items()?, ITEM, RAW_ITEM)
     }
 }

@@ -8,9 +8,11 @@ mod exit;
 mod init;
 mod logging;
 mod plan;
+mod predict;
 mod preview;
 mod print;
 mod progress;
+mod recommend;
 mod results;
 mod run;
 mod schema;
@@ -18,6 +20,7 @@ mod show;
 mod signals;
 mod store;
 mod table;
+mod trained;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -72,6 +75,10 @@ enum Command {
     Dag(dag::DagArgs),
     /// Show a stage: its parameters, its key, its files and their first rows
     Show(show::ShowArgs),
+    /// Recommend items to a user with a trained model
+    Recommend(recommend::RecommendArgs),
+    /// Score a user and an item with a trained model
+    Predict(predict::PredictArgs),
     /// Look after the store
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -102,6 +109,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::main(&args),
         Command::Dag(args) => dag::main(&args),
         Command::Show(args) => show::main(&cli.global, &args),
+        Command::Recommend(args) => recommend::main(&cli.global, &args),
+        Command::Predict(args) => predict::main(&cli.global, &args),
         Command::Store(command) => store::main(&cli.global, &command),
         Command::Schema(args) => Ok(schema::main(&args)),
         Command::Init(args) => init::main(&cli.global, &args),

@@ -2,6 +2,7 @@
 //!
 //! Frames are polars frames; the inner loops run over plain slices. This room imports no other room.
 
+pub mod audit;
 pub mod binarise;
 pub mod columns;
 pub mod csr;
@@ -9,7 +10,9 @@ pub mod dictionary;
 pub mod error;
 pub mod filter;
 pub mod frame;
+pub mod given;
 pub mod ids;
+pub mod lists;
 pub mod maths;
 pub mod pool;
 pub mod proposal;

@@ -15,18 +15,22 @@
 //!
 //! This room imports no other room.
 
+mod agreement;
 mod auc;
 mod average_precision;
 #[cfg(test)]
 mod brute;
+mod exposure;
 mod hits;
 mod measure;
 mod ndcg;
 mod ranking;
 mod reciprocal_rank;
 
+pub use agreement::Agreement;
 pub use auc::auc;
 pub use average_precision::average_precision;
+pub use exposure::{coverage, gini, popularity_ranks, self_information};
 pub use hits::{hit_rate, precision, recall};
 pub use measure::{Measure, Metric};
 pub use ndcg::ndcg;

@@ -1,31 +1,45 @@
 //! The stage kinds that ship: one thin file each, parameters and calls into kernels.
 
-use crate::stage::{Registry, StageKind};
+use crate::eval;
+use crate::stage::{Registry, StageError, StageKind};
 use crate::train::Recipe;
 
+mod ask;
+mod audit;
 mod binarise;
+mod check;
 mod compare;
 mod evaluate;
+mod evaluate_lists;
 mod fetch;
 mod filter;
 mod fit;
+mod names;
 mod negative_pool;
+mod overlap;
 mod read;
 mod read_split;
+mod recommend;
 mod remap;
 mod split;
 mod synthesize;
 mod train;
 
+pub use ask::{Predicted, Recommended, RecommendedItem, Trained};
+pub use audit::Audit;
 pub use binarise::Binarise;
+pub use check::Check;
 pub use compare::Compare;
 pub use evaluate::Evaluate;
+pub use evaluate_lists::EvaluateLists;
 pub use fetch::{Fetch, RemoteFile};
 pub use filter::Filter;
 pub use fit::Fit;
 pub use negative_pool::NegativePool;
+pub use overlap::Overlap;
 pub use read::Read;
 pub use read_split::ReadSplit;
+pub use recommend::Recommend;
 pub use remap::Remap;
 pub use split::SplitStage;
 pub use synthesize::Synthesize;
@@ -41,8 +55,31 @@ pub static STAGES: Registry = Registry::new(&[
     StageKind::of::<Remap>(),
     StageKind::of::<SplitStage>(),
     StageKind::of::<NegativePool>(),
+    StageKind::of::<Audit>(),
     StageKind::of::<Recipe>(),
     StageKind::of::<Fit>(),
     StageKind::of::<Evaluate>(),
+    StageKind::of::<EvaluateLists>(),
     StageKind::of::<Compare>(),
+    StageKind::of::<Check>(),
+    StageKind::of::<Recommend>(),
+    StageKind::of::<Overlap>(),
 ]);
+
+#[cfg(test)]
+mod tests;
+
+impl From<eval::Error> for StageError {
+    fn from(error: eval::Error) -> Self {
+        let class = match error {
+            eval::Error::Cancelled => return Self::cancelled(),
+            eval::Error::Score(_) | eval::Error::NotFinite { .. } => Self::failed,
+            _ => Self::data,
+        };
+        let stopped = class(&error);
+        match error.help() {
+            Some(help) => stopped.help(help),
+            None => stopped,
+        }
+    }
+}

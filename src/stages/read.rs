@@ -83,18 +83,7 @@ impl Stage for Read {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
-        let (name, reader) = match &self.file {
-            Some(file) => context.input::<Files>("files")?.open(file)?,
-            None => open_source(context.source("path")?)?,
-        };
-        let options = self.options();
-        let Reading { columns, lines, skipped, warning } = if self.format == Format::Parquet {
-            let size = reader.size();
-            let bytes = reader.read_all()?;
-            with_hooks(size, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?
-        } else {
-            parse((name, reader), context, |input, file, hooks| read_text(input, file, &options, hooks))?
-        };
+        let Reading { columns, lines, skipped, warning } = self.reading(context)?;
         context.fact("rows", columns.len());
         context.fact("users", columns.user.distinct());
         context.fact("items", columns.item.distinct());
@@ -154,6 +143,21 @@ fn with_hooks<T>(
 }
 
 impl Read {
+    /// Reads the file.
+    pub(super) fn reading(&self, context: &Context<'_>) -> Result<Reading> {
+        let (name, reader) = match &self.file {
+            Some(file) => context.input::<Files>("files")?.open(file)?,
+            None => open_source(context.source("path")?)?,
+        };
+        let options = self.options();
+        if self.format == Format::Parquet {
+            let size = reader.size();
+            let bytes = reader.read_all()?;
+            return Ok(with_hooks(size, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?);
+        }
+        parse((name, reader), context, |input, file, hooks| read_text(input, file, &options, hooks))
+    }
+
     fn resolve_format(&mut self) -> Result<(), ParamError> {
         if self.format != Format::Auto {
             return Ok(());

@@ -2,11 +2,13 @@
 
 usage: check.py --outputs DIR [--pipeline NAME]
 
-For a pipeline with the stages ratings, positives, ids, split, pool, train and evaluate. Checks
+For a pipeline with the stages ratings, positives, ids, split, pool, train and evaluate, and perhaps recommend (with its
+defaults) and overlap. Checks
 
 - the layout: stated columns and types in each tool, no unsigned integers, zstd, row groups, statistics, footer;
 - the contents: equal rows and sums in each tool, order, ids, a disjoint split, no positive in the pool;
-- the results: the means in metrics.json follow from per_user.parquet, and HR@10 follows from model.safetensors.
+- the results: the means in metrics.json follow from per_user.parquet, and HR@10 and the recommended lists follow from
+  model.safetensors.
 
 Needs the packages duckdb, numpy, pandas, polars and pyarrow. Says what is wrong, and then exits with 1.
 """
@@ -74,6 +76,29 @@ FILES = {
     "train/history.parquet": ({"epoch": ["int32"]}, set()),
     "evaluate/per_user.parquet": (PER_USER, set()),
 }
+# The same for stages that there may be.
+OPTIONAL = {
+    "recommend/recommendations.parquet": (
+        {"user_id": ["int32"], "item_id": ["int32"], "rank": ["int32"], "score": ["float32"]},
+        set(),
+    ),
+    "recommend/users.parquet": (USERS, set()),
+    "recommend/items.parquet": (ITEMS, set()),
+    "overlap/overlap.parquet": (
+        {
+            **{"one": ["string"], "other": ["string"], "k": ["int64"], "users": ["int64"], "of_one_only": ["int64"]},
+            **{name: ["float64"] for name in ("overlap", "jaccard", "rank_biased_overlap", "identical")},
+        },
+        set(),
+    ),
+    "overlap/lists.parquet": (
+        {
+            **{"stage": ["string"], "k": ["int64"], "users": ["int64"], "short": ["int64"]},
+            **{name: ["float64"] for name in ("coverage", "gini", "popularity", "popularity_rank", "novelty")},
+        },
+        set(),
+    ),
+}
 # These have further columns, which depend on the settings.
 OPEN = {"train/history.parquet", "evaluate/per_user.parquet"}
 
@@ -85,6 +110,8 @@ KINDS = {
     "pool": {"negative_pool"},
     "train": {"train"},
     "evaluate": {"evaluate"},
+    "recommend": {"recommend", "remap"},  # As in `split`.
+    "overlap": {"overlap"},
 }
 
 ORDER = ["user_id", "timestamp", "item_id", "rating", "clean", "label"]
@@ -160,9 +187,9 @@ def check_layout(check, path, name):
 
 def check_types(check, path, name, types):
     """Each tool sees the stated columns with the stated types."""
-    columns, optional = FILES.get(name, ({}, set()))
+    columns, optional = (FILES | OPTIONAL).get(name, ({}, set()))
     expected = [column for column in columns if column in types or column not in optional]
-    if name in FILES:
+    if columns:
         found = [column for column in types if column in columns or name not in OPEN]
         check.equal(found, expected, f"{name}: columns")
     for column in expected:
@@ -403,6 +430,30 @@ def check_model(check, tensors, metrics, read, parts):
         check.close(sampled["popularity"][f"hr@{K}"], found, 1e-6, f"metrics.json: hr@{K} of popularity, recomputed")
 
 
+def check_recommendations(check, tensors, read, parts):
+    """The lists follow from the tensors: the ten greatest logits that the user has neither in training nor validation."""
+    found = read("recommend/recommendations.parquet")
+    for name in "users", "items":
+        check.that(read(f"recommend/{name}.parquet").equals(read(f"split/{name}.parquet")), f"recommend/{name}: not the split's")
+    q, p, b, h = (tensors[name] for name in sorted(tensors))
+    weighted, scores = p * h, np.zeros((len(p), len(q)), np.float32)
+    for k in range(p.shape[-1]):
+        scores += weighted[:, k : k + 1] * q[:, k]
+    scores += b[0]
+    for part in "train", "valid":
+        scores[parts[part]["user_id"].to_numpy(), parts[part]["item_id"].to_numpy()] = -np.inf
+    # A stable sort leaves equal scores in the order of ids.
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+    users, places = np.nonzero(np.isfinite(np.take_along_axis(scores, order, axis=1)))
+    expected = pl.DataFrame(
+        {"user_id": users.astype(np.int32), "item_id": order[users, places].astype(np.int32), "rank": (places + 1).astype(np.int32)}
+    )
+    check.that(found.drop("score").equals(expected), "recommend/recommendations: not the best items, recomputed in numpy")
+    if found.height == expected.height:
+        gap = np.abs(found["score"].to_numpy() - scores[users, order[users, places]]).max(initial=0)
+        check.close(float(gap), 0, 1e-5, "recommend/recommendations: scores, recomputed in numpy")
+
+
 def check_run(check, root):
     """All files of one run."""
     rows = {}
@@ -426,7 +477,10 @@ def check_run(check, root):
     check_pool(check, read, parts)
     metrics = json.loads((root / "evaluate/metrics.json").read_text())
     check_means(check, metrics, read("evaluate/per_user.parquet"))
-    check_model(check, read_safetensors(root / "train/model.safetensors"), metrics, read, parts)
+    tensors = read_safetensors(root / "train/model.safetensors")
+    check_model(check, tensors, metrics, read, parts)
+    if "recommend/recommendations.parquet" in found:
+        check_recommendations(check, tensors, read, parts)
     return rows
 
 

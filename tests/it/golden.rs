@@ -2,8 +2,8 @@
 //!
 //! When a digest here changes, every store out there would mix old and new results under one key: add a line to the
 //! kind's `CHANGES`, which is its version, and then the new digest (`NCF_PIPE_BLESS=1 cargo test --release golden`).
-//! Weights and metrics come from floating-point sums that may differ in the last place between processors, so `train`
-//! and `evaluate` are held to figures instead of bytes.
+//! Weights and metrics come from floating-point sums that may differ in the last place between processors, so `train`,
+//! `evaluate` and what reads from these are held to figures instead of bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,6 +32,11 @@ stages:
   fit: {kind: fit, inputs: {split: split}, model: {kind: item_knn, neighbours: 8, shrink: 2}}
   evaluate: {kind: evaluate, inputs: {model: train, split: split, pool: pool}, full: true}
   results: {kind: compare, inputs: {runs: [evaluate]}}
+  sound: {kind: audit, inputs: {split: split, pool: pool}, k: [5]}
+  lists: {kind: recommend, inputs: {model: train, split: split}, k: 5}
+  agreement: {kind: overlap, inputs: {lists: [lists], split: split}}
+  given: {kind: evaluate_lists, inputs: {split: ready}, path: lists.csv, metrics: [hr, recall], k: [1, 2]}
+  expected: {kind: check, inputs: {metrics: [given]}, expect: ['given.full.hr@1 == 0.5']}
 ";
 
 fn run() -> (Project, Value) {
@@ -40,6 +45,7 @@ fn run() -> (Project, Value) {
     project.write("ratings.csv", "user_id,item_id,rating,timestamp\nb,x,4.5,20\na,y,3,10\na,x,5,30\n");
     project.write("train.rating", "0\t0\n0\t1\n1\t1\n1\t2\n2\t0\n");
     project.write("test.rating", "0\t2\t5\t9\n1\t0\t4\t8\n");
+    project.write("lists.csv", "user,item,rank\n0,2,1\n0,3,2\n1,3,1\n1,0,2\n");
     project.write("test.negative", "(0,2)\t3\t4\n(1,0)\t3\t4\n");
     let report = project.run("p.yaml", &[]).ends(0).json();
     (project, report)
@@ -54,7 +60,7 @@ fn every_kind_writes_the_bytes_that_it_has_always_written() {
         let version = STAGES.get(kind).unwrap().version();
         let dir = project.path("outputs/golden").join(stage["name"].as_str().unwrap());
         let manifest: Value = serde_json::from_slice(&fs::read(dir.join("manifest.json")).unwrap()).unwrap();
-        let exact = !matches!(kind, "train" | "evaluate" | "compare");
+        let exact = !matches!(kind, "train" | "evaluate" | "compare" | "recommend" | "overlap");
         let digests: BTreeMap<&String, &Value> =
             manifest["outputs"].as_object().unwrap().iter().map(|(name, output)| (name, &output["digest"])).collect();
         seen.insert(

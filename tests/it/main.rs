@@ -13,3 +13,4 @@ mod fetch;
 mod golden;
 mod pipelines;
 mod support;
+mod using;

@@ -17,11 +17,11 @@ use crate::data::csr::Csr;
 use crate::eval::{self, Candidates, Counts, Evaluation, Popularity, Task, Watch};
 use crate::metric::{Measure, Metric};
 use crate::model::scorer::Scorer;
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Context, Output, ParamError, Port, Result, Stage};
 use crate::stages::evaluate::report::Found;
 
 /// What `metrics.json` says about ties.
-const TIE_RULE: &str = "expected value over uniformly random orders of equal scores";
+pub(super) const TIE_RULE: &str = "expected value over uniformly random orders of equal scores";
 
 /// Ranks held-out interactions with a trained model: against a fixed pool of sampled candidates, against all items,
 /// or both.
@@ -55,7 +55,7 @@ pub(super) enum Part {
     Valid,
 }
 
-/// Items of a user that are no candidates in full ranking.
+/// Items of a user that are no candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mask {
@@ -68,7 +68,7 @@ pub(super) enum Mask {
 }
 
 impl Part {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Test => "test",
             Self::Valid => "valid",
@@ -77,7 +77,16 @@ impl Part {
 }
 
 impl Mask {
-    fn name(self) -> &'static str {
+    /// What is masked.
+    pub(super) fn of<'a>(self, train: &'a Csr, valid: &'a Csr) -> Vec<&'a Csr> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Train => vec![train],
+            Self::TrainValid => vec![train, valid],
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Train => "train",
@@ -153,17 +162,13 @@ impl Stage for Evaluate {
         let valid = split.valid.csr()?;
         let test = split.test.csr()?;
         let positives = if self.on == Part::Test { &test } else { &valid };
-        let masks: &[&Csr] = match self.mask() {
-            Mask::None => &[],
-            Mask::Train => &[&train],
-            Mask::TrainValid => &[&train, &valid],
-        };
+        let masks = self.mask().of(&train, &valid);
         let lists = pool.as_ref().map(|pool| |user: u32| pool.candidates(user));
         let measures = self.measures();
         let task = Task {
             positives,
             sampled: lists.as_ref().map(|lists| lists as &Candidates<'_>),
-            full: (self.full || pool.is_none()).then_some(masks),
+            full: (self.full || pool.is_none()).then_some(&masks),
             measures: &measures,
         };
         let counts = Counts::of(positives, &train);
@@ -197,21 +202,10 @@ impl Stage for Evaluate {
 fn evaluate(scorer: &dyn Scorer, task: &Task<'_>, context: &Context<'_>) -> Result<Evaluation> {
     let progress = context.progress();
     let watch = Watch { advance: &|users| progress.advance(users), stop: &|| context.cancel().is_cancelled() };
-    eval::evaluate(scorer, task, &watch).map_err(|error| {
-        let class = match error {
-            eval::Error::Cancelled => return StageError::cancelled(),
-            eval::Error::Score(_) | eval::Error::NotFinite { .. } => StageError::failed,
-            _ => StageError::data,
-        };
-        let stopped = class(&error);
-        match error.help() {
-            Some(help) => stopped.help(help),
-            None => stopped,
-        }
-    })
+    Ok(eval::evaluate(scorer, task, &watch)?)
 }
 
-fn user_counts(counts: Counts) -> UserCounts {
+pub(super) fn user_counts(counts: Counts) -> UserCounts {
     UserCounts {
         users: counts.users,
         items: counts.items,

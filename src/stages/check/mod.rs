@@ -1,0 +1,168 @@
+//! The stage `check`: a pipeline's own expectations over its metrics.
+
+mod expect;
+#[cfg(test)]
+mod tests;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::checks::{self, Checks};
+use crate::artifacts::metrics::{Means, Metrics};
+use crate::stage::{Artifact, Context, Input, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stages::check::expect::{Expectation, MetricName, Side};
+use crate::stages::names::known;
+
+/// Holds metrics against what is expected of them. A metric is named `stage.protocol.metric`, the stage with its cell
+/// or a part of it (`evaluate[loss=bce].full.ndcg@10`); of several cells the mean is taken. `popularity.` before the
+/// metric means that of the baseline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What should hold: `evaluate.sampled.hr@10 > 0.5`, `a.full.ndcg@10 ~= b.full.ndcg@10 within 1e-6`; the
+    /// comparisons are `>`, `>=`, `<`, `<=`, `==`, and `~=` with `within`.
+    #[schemars(length(min = 1))]
+    expect: Vec<String>,
+    /// What happens when something does not hold.
+    #[serde(default)]
+    on_failure: OnFailure,
+}
+
+/// What happens when something does not hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnFailure {
+    /// The stage fails, and what reads from it does not run.
+    #[default]
+    Fail,
+    /// It is warned of.
+    Warn,
+}
+
+impl Stage for Check {
+    const KIND: &'static str = "check";
+    const ABOUT: &'static str = "holds metrics against what is expected of them";
+    const CHANGES: &'static [&'static str] = &["first version"];
+    const INPUTS: &'static [Port] = &[Port::many::<Metrics>("metrics")];
+    const OUTPUTS: &'static [Output] = &[Output::of::<Checks>("checks")];
+
+    fn normalise(self) -> Result<Self, ParamError> {
+        if self.expect.is_empty() {
+            return Err(ParamError::new("expect", "nothing is expected")
+                .help("try `expect: [\"evaluate.sampled.hr@10 > 0.5\"]`"));
+        }
+        for (place, text) in self.expect.iter().enumerate() {
+            if let Err(misread) = Expectation::parse(text) {
+                return Err(ParamError::new(&format!("expect.{place}"), misread.message).help(misread.help));
+            }
+        }
+        Ok(self)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        let runs: Vec<(&Input, Metrics)> =
+            context.inputs("metrics").iter().map(|run| Ok((run, Metrics::load(&run.dir)?))).collect::<Result<_>>()?;
+        let checks = self.expect.iter().map(|text| check(text, &runs)).collect::<Result<Vec<_>>>()?;
+        let failed: Vec<&checks::Check> = checks.iter().filter(|check| !check.passed).collect();
+        context.fact("checks", checks.len());
+        context.fact("failed", failed.len());
+        if !failed.is_empty() {
+            let found: Vec<String> = failed.iter().map(|check| format!("\n  {}", found(check))).collect();
+            let what = format!("{} of {} expectations do not hold:{}", failed.len(), checks.len(), found.concat());
+            if self.on_failure == OnFailure::Fail {
+                return Err(StageError::failed(what)
+                    .help("look at what was trained; `on_failure: warn` goes on all the same and keeps the figures"));
+            }
+            context.warn(what);
+        }
+        Checks { passed: failed.is_empty(), checks }.write(context)
+    }
+}
+
+fn check(text: &str, runs: &[(&Input, Metrics)]) -> Result<checks::Check> {
+    // `normalise` has read all of them.
+    let expectation =
+        Expectation::parse(text).map_err(|misread| StageError::data(misread.message).help(misread.help))?;
+    let value = |side: &Side| match side {
+        Side::Number(value) => Ok(checks::Value { value: *value, stages: Vec::new() }),
+        Side::Metric(name) => {
+            look_up(name, runs).map_err(|error| StageError { message: format!("`{text}`: {}", error.message), ..error })
+        }
+    };
+    let (left, right) = (value(&expectation.left)?, value(&expectation.right)?);
+    let passed = expectation.comparison.holds(left.value, right.value);
+    Ok(checks::Check { expect: text.to_owned(), passed, left, right })
+}
+
+/// The value of a metric, or the mean of those of all cells that the name fits.
+fn look_up(name: &MetricName, runs: &[(&Input, Metrics)]) -> Result<checks::Value> {
+    let of_stage: Vec<&(&Input, Metrics)> = runs.iter().filter(|(run, _)| split(&run.stage).0 == name.stage).collect();
+    if of_stage.is_empty() {
+        let stages = runs.iter().map(|(run, _)| split(&run.stage).0);
+        return Err(StageError::data(format!("no connected stage is called `{}`", name.stage)).help(known(
+            &name.stage,
+            "connected to `metrics`",
+            stages,
+        )));
+    }
+    let cells: Vec<&&(&Input, Metrics)> = of_stage.iter().filter(|(run, _)| fits(&run.stage, name)).collect();
+    if cells.is_empty() {
+        let wanted = name.cell.as_deref().unwrap_or_default();
+        let all = of_stage.iter().map(|(run, _)| split(&run.stage).1);
+        return Err(StageError::data(format!("no cell of `{}` is `{wanted}`", name.stage)).help(known(
+            wanted,
+            "the cells are",
+            all,
+        )));
+    }
+    let values: Vec<f64> = cells.iter().map(|(run, metrics)| mean(name, &run.stage, metrics)).collect::<Result<_>>()?;
+    let value = values.iter().sum::<f64>() / values.len() as f64;
+    Ok(checks::Value { value, stages: cells.iter().map(|(run, _)| run.stage.clone()).collect() })
+}
+
+/// The stage and the cell in `evaluate[loss=bce,seed=1]`.
+fn split(stage: &str) -> (&str, &str) {
+    stage.split_once('[').map_or((stage, ""), |(stage, cell)| (stage, cell.trim_end_matches(']')))
+}
+
+/// Whether the coordinates in the name, all or some, are those of the cell.
+fn fits(stage: &str, name: &MetricName) -> bool {
+    let cell = split(stage).1;
+    let has = |wanted: &str| cell.split(',').any(|axis| axis == wanted);
+    name.cell.as_deref().is_none_or(|wanted| wanted == cell || wanted.split(',').all(has))
+}
+
+fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {
+    let Some(found) = metrics.protocols.get(&name.protocol) else {
+        let protocols = metrics.protocols.keys().map(String::as_str);
+        let error = StageError::data(format!("`{stage}` has no protocol `{}`", name.protocol));
+        return Err(error.help(known(&name.protocol, "its protocols are", protocols)));
+    };
+    let means: &Means = if name.popularity {
+        found.popularity.as_ref().ok_or_else(|| {
+            StageError::data(format!("`{stage}` has no popularity baseline"))
+                .help("set `popularity_baseline: true` there")
+        })?
+    } else {
+        &found.metrics
+    };
+    match means.iter().find(|(metric, _)| *metric == name.metric) {
+        Some((_, Some(value))) => Ok(value),
+        Some((metric, None)) => Err(StageError::data(format!("`{metric}` of `{stage}` is not defined for any user"))
+            .help("look at `undefined` in its `metrics.json`")),
+        None => {
+            let error = StageError::data(format!("`{stage}` has no metric `{}`", name.metric));
+            let help = known(&name.metric, "its metrics are", means.iter().map(|(metric, _)| metric));
+            Err(error.help(format!("{help}; `metrics` and `k` of that stage say which are computed")))
+        }
+    }
+}
+
+/// An expectation and both values, for a message.
+fn found(check: &checks::Check) -> String {
+    let side = |side: &checks::Value| match side.stages.len() {
+        0 | 1 => side.value.to_string(),
+        n => format!("{} (mean of {n} cells)", side.value),
+    };
+    format!("`{}`: {} against {}", check.expect, side(&check.left), side(&check.right))
+}

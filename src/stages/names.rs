@@ -1,0 +1,50 @@
+//! Helps for names that do not exist.
+
+/// Names that are listed in a message.
+const LISTED: usize = 12;
+
+/// What to do about `word`, which is none of these: the name that was probably meant, and all there are.
+pub(super) fn known<'a>(word: &str, what: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_unstable();
+    names.dedup();
+    let meant = near(word, &names).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let listed: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+    let more = names.len().saturating_sub(LISTED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{meant}{what}: {listed}{more}")
+}
+
+/// The name that differs from `word` in at most one character of three.
+fn near<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+    let distance = |name: &str| strsim::osa_distance(word, name);
+    let near = names.iter().map(|name| (distance(name), *name)).min_by_key(|(distance, _)| *distance);
+    let close = |distance: usize, name: &str| {
+        let longer = word.chars().count().max(name.chars().count());
+        distance <= (longer / 3).max(1) && distance < longer
+    };
+    near.filter(|(distance, name)| close(*distance, name)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested_and_all_are_listed_once() {
+        assert_eq!(
+            known("trian", "stages", ["train", "split", "train"]),
+            "did you mean `train`? stages: `split`, `train`"
+        );
+        assert_eq!(known("x", "stages", ["train"]), "stages: `train`");
+        assert_eq!(known("x", "stages", []), "stages: none");
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let names: Vec<String> = (10..30).map(|n| format!("stage-{n}")).collect();
+        let text = known("nothing", "stages", names.iter().map(String::as_str));
+        assert!(text.ends_with("`stage-21` and 8 more"), "{text}");
+    }
+}
