@@ -11,6 +11,7 @@ mod engine;
 mod faults;
 mod fetch;
 mod golden;
+mod notebooks;
 mod pipelines;
 mod support;
 mod using;
