@@ -49,10 +49,9 @@ def split(args, data):
         source = args.data / "ml-1m-ncf"
         if not npz.exists():
             output([args.python, args.peers / "npz_from_ncf.py", source, "ml-1m", npz])
-        return ["data=ml1m", f"dir={source}"], npz
-    settings = ["data=yelp"]
+        return [f"dir={source}"], npz
     command = [args.binary, "-q", "run", PIPELINE, "--store", args.work / "store", "--outputs", args.work / "outputs"]
-    output([*command, "--only", "yelp_split", "--set", "data=yelp"])
+    output([*command, "--only", "yelp_split"])
     if not npz.exists():
         code = (
             "import sys, numpy as np, polars as pl\n"
@@ -64,18 +63,18 @@ def split(args, data):
             " test_users=z[0, :1], test_items=z, n_users=u, n_items=i)\n"
         )
         output([args.python, "-c", code, args.work / "outputs/bench_train/yelp_split", npz])
-    return settings, npz
+    return [], npz
 
 
 def ours(args, settings, work, directory):
-    _, _, model, loss, batch, negatives, *_ = work
+    _, data, model, loss, batch, negatives, *_ = work
     command = [args.binary, "-q", "run", PIPELINE, "--json", "--store", args.work / "store"]
-    command += ["--outputs", args.work / "outputs", "--only", "train", "--force", "train"]
+    command += ["--outputs", args.work / "outputs", "--only", data, "--force", data]
     for setting in [*settings, f"model={model}", f"loss={loss}", f"batch={batch}", f"negatives={negatives}"]:
         command += ["--set", setting]
     out, cost = run(command, directory)
     stages = json.loads(out.splitlines()[-1])["stages"]
-    facts = next(stage["facts"] for stage in stages if stage["name"] == "train")
+    facts = next(stage["facts"] for stage in stages if stage["name"] == data)
     return facts["samples_per_second"], cost
 
 

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = Weights::new(tensors.collect::<Result<_, Box<dyn Error>>>()?, &parameters, DType::F32)?;
 
     let time = Instant::now();
-    let scorer = config.model.scorer(&weights, &NoHistory)?;
+    let scorer = config.model.scorer(config.catalogue(), &weights, &NoHistory)?;
     let prepared = time.elapsed().as_secs_f64();
 
     let everybody: Vec<u32> = (0..n_users).collect();

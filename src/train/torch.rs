@@ -42,6 +42,9 @@ pub(super) struct Case {
     pub(super) losses: Vec<f64>,
     kept: Vec<Vec<usize>>,
     pub(super) gradients: Named,
+    /// The same, also where an earlier case of the file has them.
+    #[serde(skip)]
+    first_gradients: Named,
     after_one_step: Named,
     after_all_steps: Named,
     spread: Spread,
@@ -71,7 +74,17 @@ pub(super) fn files() -> Vec<File> {
         include_str!("../../tests/fixtures/torch/cdae.json"),
     ]
     .into_iter()
-    .map(|text| serde_json::from_str(text).unwrap())
+    .map(|text| {
+        let mut file: File = serde_json::from_str(text).unwrap();
+        for number in 0..file.cases.len() {
+            let (before, rest) = file.cases.split_at_mut(number);
+            let case = &mut rest[0];
+            let same = |other: &&Case| (&other.loss, &other.dtype) == (&case.loss, &case.dtype);
+            let known = before.iter().find(same).map(|other| other.first_gradients.clone());
+            case.first_gradients = if case.gradients.is_empty() { known.unwrap() } else { case.gradients.clone() };
+        }
+        file
+    })
     .collect()
 }
 
@@ -179,7 +192,7 @@ impl Case {
 
     /// The same with the tolerance of a run in single precision.
     pub(super) fn in_single_precision(&self) -> Self {
-        let mut case = self.clone();
+        let mut case = Self { dtype: "float32".to_owned(), ..self.clone() };
         let Spread { losses, after_one_step, after_all_steps, .. } = &mut case.spread;
         let all = after_one_step.values_mut().chain(after_all_steps.values_mut());
         all.for_each(|spread| *spread = if *spread > 1e-4 { *spread } else { 2e-6 });
@@ -193,7 +206,8 @@ impl Case {
         let least = match (self.dtype.as_str(), of) {
             ("float64", _) => 1e-9,
             (_, "gradients" | "after_one_step") => 1e-6,
-            _ => 5e-6,
+            (_, "losses") => 5e-6,
+            _ => 2e-5,
         };
         (10.0 * spread).max(least)
     }
@@ -254,12 +268,17 @@ pub(super) fn compare(what: &str, case: &Case, found: &dyn Fn(&str) -> Vec<f64>,
         if of == "after_one_step" && case.dtype == "float32" && case.optimizer["kind"] != "sgd" {
             // The first step of Adam is `lr · g / (|g| + ε)`: where the gradient is hardly larger than ε, it makes a
             // step out of rounding.
-            let sure = |k: usize| case.gradients.get(name).is_none_or(|gradient| gradient[k].abs() > 1e-5);
+            let sure = |k: usize| case.first_gradients.get(name).is_none_or(|gradient| gradient[k].abs() > 1e-5);
             let keep: Vec<usize> = (0..found.len()).filter(|k| sure(*k)).collect();
             (found, expected) = (keep.iter().map(|&k| found[k]).collect(), keep.iter().map(|&k| expected[k]).collect());
         }
         let apart = difference(&found, &expected);
-        assert!(apart < case.tolerance(spread, of), "{what}, {}, {}, {of} of `{name}`: {apart}", case.name, case.dtype);
+        // Where the first steps were made out of rounding, what follows keeps a trace of it.
+        let unsure = of == "after_all_steps" && case.dtype == "float32" && case.optimizer["kind"] != "sgd";
+        let tiny = |gradient: &Vec<f64>| gradient.iter().any(|g| *g != 0.0 && g.abs() <= 1e-5);
+        let unsure = unsure && case.first_gradients.get(name).is_some_and(tiny);
+        let tolerance = case.tolerance(spread, of).max(if unsure { 2e-4 } else { 0.0 });
+        assert!(apart < tolerance, "{what}, {}, {}, {of} of `{name}`: {apart}", case.name, case.dtype);
     }
 }
 

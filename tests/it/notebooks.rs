@@ -16,7 +16,8 @@ fn ratings(line: impl Fn(u32, u32, u32, u32) -> String) -> String {
             let low = k % 5 == 4;
             let half = (user + u32::from(low)) % 2;
             let item = 1 + half * 25 + (user * 7 + k * 3) % 25;
-            writeln!(text, "{}", line(user, item, if low { 2 } else { 4 + k % 2 }, 900_000_000 + user * 1000 + k)).unwrap();
+            writeln!(text, "{}", line(user, item, if low { 2 } else { 4 + k % 2 }, 900_000_000 + user * 1000 + k))
+                .unwrap();
         }
     }
     text
@@ -75,9 +76,9 @@ fn the_focal_loss_experiments_run_whole() {
 fn the_movielens_100k_experiments_run_whole() {
     let project = Project::new();
     project.write("data/u.data", ratings(|u, i, r, t| format!("{u}\t{i}\t{r}\t{t}")));
-    run(&project, "negatives_ml100k", &["epochs=1", "negatives=[1, 4]"]);
+    run(&project, "negatives_ml100k", &["epochs=1", "counts=[1, 4]"]);
     assert_eq!(results(&project, "negatives_ml100k"), 2);
-    run(&project, "architectures_ml100k", &["epochs=1", "hidden=[[8, 4], [16]]"]);
+    run(&project, "architectures_ml100k", &["epochs=1", "architectures=[[8, 4], [16]]"]);
     run(&project, "pretrain_ml100k", &["epochs=1"]);
     run(&project, "bpr_ml100k", &["epochs=1", "seeds=[1, 2]"]);
     assert_eq!(results(&project, "bpr_ml100k"), 2);
@@ -123,7 +124,8 @@ fn the_denoising_experiments_run_whole_and_report_what_was_dropped() {
         run(&project, &name, &settings);
         assert_eq!(results(&project, &name), 6, "two models, three losses");
         let cells: Vec<_> = fs::read_dir(project.path(&format!("outputs/{name}/gmf"))).unwrap().collect();
-        let reports = cells.into_iter().filter(|cell| cell.as_ref().unwrap().path().join("denoising.parquet").is_file());
+        let reports =
+            cells.into_iter().filter(|cell| cell.as_ref().unwrap().path().join("denoising.parquet").is_file());
         assert_eq!(reports.count(), 2, "of T-CE and R-CE, not of cross-entropy");
     }
 }
