@@ -94,6 +94,15 @@ impl Work<'_> {
         &self.scratch
     }
 
+    /// Forgets the checkpoints of earlier runs, so that the stage starts anew.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start_over(&self) -> Result<()> {
+        disk::remove(&self.scratch).during("remove", &self.scratch)?;
+        fs::create_dir_all(&self.scratch).during("create", &self.scratch)
+    }
+
     /// Takes the files that the manifest names into the store, then the manifest itself. The files have been brought to
     /// the disk and hashed by those who wrote them. Afterwards the stage is finished, even if the power fails.
     ///

@@ -116,6 +116,9 @@ impl Job<'_> {
         let node = self.node();
         let name = node.name();
         let work = self.world.store.begin(lock, keyed.family.as_ref())?;
+        if self.forced {
+            work.start_over()?;
+        }
         let progress = self.observer.started(&Started { name: &name, kind: node.kind.name, why });
         let context = Context::new(ContextParts {
             seed: node.seed,

@@ -102,6 +102,7 @@ pub enum Distribution {
 /// The exponent of word2vec's negative sampling (Mikolov et al. 2013).
 pub(super) const ALPHA: f64 = 0.75;
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }

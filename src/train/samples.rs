@@ -105,7 +105,7 @@ impl<'a> Source<'a> {
             missing: 0,
         };
         if let Some(pool) = data.pool {
-            let fixed = source.from_pool(pool)?;
+            let fixed = source.deal_out(pool)?;
             source.missing = fixed.iter().filter(|item| **item == NONE).count() as u64;
             source.fixed = Some(Arc::new(fixed));
         } else {
@@ -185,7 +185,7 @@ impl<'a> Source<'a> {
     }
 
     /// Deals a user's negatives of the pool out to the user's positives, in random order.
-    fn from_pool(&self, pool: Pairs<'_>) -> Result<Vec<u32>> {
+    fn deal_out(&self, pool: Pairs<'_>) -> Result<Vec<u32>> {
         let Catalogue { n_users, n_items } = self.data.catalogue;
         if pool.users.iter().any(|user| *user >= n_users) || pool.items.iter().any(|item| *item >= n_items) {
             return Err(Error::data("the pool has users or items that the split does not have")

@@ -14,4 +14,5 @@ mod golden;
 mod notebooks;
 mod pipelines;
 mod support;
+mod training;
 mod using;

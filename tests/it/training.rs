@@ -1,0 +1,108 @@
+//! Training through the program: interruption, longer runs, runs that start over.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::support::Project;
+
+const PIPELINE: &str = r"
+name: training
+seed: 3
+params: {epochs: 4, kind: neumf}
+stages:
+  ratings: {kind: synthesize, users: 120, items: 80, interactions: 4000}
+  positives: {kind: binarise, inputs: {interactions: ratings}, threshold: 4}
+  ids: {kind: remap, inputs: {interactions: positives}}
+  split: {kind: split, inputs: {dataset: ids}, strategy: leave_one_out}
+  train:
+    kind: train
+    inputs: {split: split}
+    model: {kind: '${kind}', factors: 8}
+    epochs: ${epochs}
+    batch_size: 32
+    validation: {every_steps: 100, metric: ndcg@10, keep: best}
+  evaluate: {kind: evaluate, inputs: {model: train, split: split}, k: [10]}
+";
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("p.yaml", PIPELINE);
+    project
+}
+
+/// The bytes of what training and evaluation wrote.
+fn bytes(project: &Project) -> Vec<Vec<u8>> {
+    let files =
+        ["train/model.safetensors", "train/history.parquet", "evaluate/metrics.json", "evaluate/per_user.parquet"];
+    files.map(|name| fs::read(project.path("outputs/training").join(name)).unwrap()).into()
+}
+
+/// The facts that the manifest of a stage keeps.
+fn fact(project: &Project, name: &str) -> serde_json::Value {
+    let text = fs::read_to_string(project.path("outputs/training/train/manifest.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["facts"][name].clone()
+}
+
+#[allow(clippy::disallowed_methods, reason = "a kill at a moment that nothing in the program determines")]
+#[test]
+fn a_run_that_is_killed_at_random_moments_ends_with_the_bytes_of_one_that_is_not() {
+    let (whole, killed) = (project(), project());
+    let epochs = ["--set", "epochs=60"];
+    let begun = Instant::now();
+    whole.run("p.yaml", &epochs).ends(0);
+    let lasted = begun.elapsed();
+    let mut interrupted = 0;
+    for kill in 0..20_u32 {
+        let mut child = killed.command(&[&["-q", "run", "p.yaml"], &epochs[..]].concat()).spawn().unwrap();
+        // From before the first stage to near the end of a run that is not interrupted.
+        std::thread::sleep(lasted.mul_f64(f64::from(kill * 7 % 20) / 20.0));
+        let was_running = child.try_wait().unwrap().is_none();
+        // Now and then the signal that lets it save, else the one that does not.
+        let signal = if kill % 5 == 4 { "-INT" } else { "-KILL" };
+        let _ = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        child.wait().unwrap();
+        interrupted += u32::from(was_running);
+    }
+    assert!(interrupted > 3, "{interrupted}");
+    killed.run("p.yaml", &epochs).ends(0);
+    assert!(bytes(&killed) == bytes(&whole));
+}
+
+#[test]
+fn more_epochs_continue_a_finished_run_and_end_as_if_there_had_been_so_many_from_the_start() {
+    let (grown, whole) = (project(), project());
+    grown.run("p.yaml", &[]).ends(0);
+    let longer = ["--set", "epochs=6"];
+    let ran = grown.run("p.yaml", &longer).ends(0);
+    assert_eq!(ran.with("ran"), ["train", "evaluate"]);
+    assert_eq!(fact(&grown, "resumed_in_epoch"), 5);
+    whole.run("p.yaml", &longer).ends(0);
+    assert!(bytes(&grown) == bytes(&whole));
+}
+
+#[test]
+fn a_forced_run_starts_over() {
+    let project = project();
+    project.run("p.yaml", &[]).ends(0);
+    let samples = fact(&project, "samples");
+    let first = bytes(&project);
+    project.run("p.yaml", &["--force", "train"]).ends(0);
+    assert_eq!(fact(&project, "samples"), samples);
+    assert_eq!(fact(&project, "resumed_in_epoch"), serde_json::Value::Null);
+    assert!(bytes(&project) == first);
+}
+
+#[test]
+fn both_engines_learn_the_same_and_are_told_apart_in_the_manifest_only() {
+    let project = project();
+    let with =
+        |engine: &str| PIPELINE.replace("    batch_size: 32\n", &format!("    batch_size: 32\n    engine: {engine}\n"));
+    project.write("p.yaml", with("reference"));
+    let slow = project.run("p.yaml", &["--set", "epochs=1"]).ends(0);
+    assert_eq!(fact(&project, "engine"), "reference");
+    project.write("p.yaml", with("fused"));
+    let same = project.run("p.yaml", &["--set", "epochs=1"]).ends(0);
+    assert_eq!(same.with("fresh").len(), slow.statuses().len(), "the engine is no part of the key");
+    project.run("p.yaml", &["--set", "epochs=1", "--force", "train"]).ends(0);
+    assert_eq!(fact(&project, "engine"), "fused");
+}
