@@ -6,7 +6,7 @@ use super::lanes::{Work, dispatch};
 
 /// Room for candidates beside the best ones: the more, the less often they are sifted, and the later the threshold
 /// rises.
-const ROOM: usize = 256;
+const ROOM: usize = 64;
 
 /// The items with the greatest scores, found tile by tile.
 ///

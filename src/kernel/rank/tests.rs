@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::lanes::levels;
 use super::*;
 
 /// Values without structure, in (-1, 1).
@@ -180,6 +181,41 @@ proptest! {
             let mut found = Vec::new();
             best.finish(|item, score| found.push((item, score)));
             prop_assert_eq!(&found, &expected);
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_counts_sifts_and_scores_alike() {
+    let scores: Vec<f32> = noise(3001, 1).into_iter().map(|score| (score * 500.0).round()).collect();
+    let thresholds: Vec<f32> = (0..7).map(|k| 400.0 - 100.0 * k as f32).collect();
+    let found = levels::each(|| {
+        let mut counts = vec![Count::default(); thresholds.len()];
+        assert!(count(&thresholds, &scores, &mut counts));
+        assert_eq!(position_not_finite(&[0.0, f32::NAN]), Some(1));
+        let mut best = Best::new(150);
+        scores.chunks(1000).enumerate().for_each(|(tile, scores)| best.offer(tile as u32 * 1000, scores));
+        let mut items = Vec::new();
+        best.finish(|item, score| items.push((item, score.to_bits())));
+        (counts, items)
+    });
+    assert!(found.len() > 1 && found.iter().all(|one| *one == found[0]));
+    for world in [World::new(19, 75, 33, 5, &[], true), World::new(9, 75, 7, 13, &[40, 9], false)] {
+        let pairs = world.pairs(0);
+        let users: Vec<u32> = (0..world.n_users as u32).collect();
+        let items: Vec<u32> = (0..world.n_items as u32).collect();
+        for all in levels::each(|| {
+            let mut all = vec![f32::NAN; users.len() * items.len()];
+            pairs.tile(&users, 0..items.len() as u32, &mut all).unwrap();
+            let mut list = vec![f32::NAN; items.len()];
+            pairs.list(3, &items, &mut list).unwrap();
+            assert_eq!(bits(&list), bits(&all[3 * items.len()..4 * items.len()]));
+            all
+        }) {
+            for (place, score) in all.into_iter().enumerate() {
+                let (expected, size) = world.by_hand(place / items.len(), place % items.len());
+                assert!((f64::from(score) - expected).abs() < 2e-5 * size, "{score} is not {expected}");
+            }
         }
     }
 }
