@@ -17,19 +17,12 @@
 //! A stage of one's own is a type that implements [`stage::Stage`] and a row in a [`stage::Registry`]: see
 //! `examples/own_stage.rs`.
 
+pub use ncf_pipe_data as data;
+pub use ncf_pipe_engine::{cache, config, pipeline, stage};
+pub use ncf_pipe_kernel as kernel;
+pub use ncf_pipe_learn::{eval, fit, loss, metric, model, train};
+
 pub mod artifacts;
-pub mod cache;
 pub mod cli;
-pub mod config;
-pub mod data;
-pub mod eval;
 pub mod fetch;
-pub mod fit;
-pub mod kernel;
-pub mod loss;
-pub mod metric;
-pub mod model;
-pub mod pipeline;
-pub mod stage;
 pub mod stages;
-pub mod train;

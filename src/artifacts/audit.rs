@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 const FILE: &str = "audit.json";
 
@@ -62,7 +62,7 @@ impl Artifact for Audit {
 
     fn load(dir: &ArtifactDir) -> Result<Self> {
         serde_json::from_slice(&dir.read(FILE)?).map_err(|error| {
-            StageError::data(format!("`{FILE}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{FILE}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 const FILE: &str = "checks.json";
 
@@ -54,7 +54,7 @@ impl Artifact for Checks {
 
     fn load(dir: &ArtifactDir) -> Result<Self> {
         serde_json::from_slice(&dir.read(FILE)?).map_err(|error| {
-            StageError::data(format!("`{FILE}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{FILE}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })
     }

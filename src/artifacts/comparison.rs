@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::artifacts::frames::save;
 use crate::artifacts::metrics::Means;
 use crate::data::frame::{self, FrameMeta};
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 /// The file for people and scripts.
 const JSON: &str = "results.json";
@@ -110,7 +110,7 @@ impl Artifact for Comparison {
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let bytes = dir.read(JSON)?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            StageError::data(format!("`{JSON}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{JSON}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })
     }

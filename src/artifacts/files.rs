@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, SourceReader, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result, SourceReader};
 
 /// The list of the files.
 const LIST: &str = "files.json";
@@ -46,7 +46,7 @@ impl Artifact for Files {
     /// Reads the list; the files themselves stay unread.
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let list: List = serde_json::from_slice(&dir.read(LIST)?).map_err(|error| {
-            StageError::data(format!("`{LIST}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{LIST}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })?;
         Ok(Self { files: list.files, dir: dir.clone() })
@@ -76,7 +76,7 @@ impl Files {
     pub fn open(&self, name: &str) -> Result<(String, SourceReader)> {
         if !self.files.iter().any(|file| file.name == name) {
             let names: Vec<String> = self.files.iter().map(|file| format!("`{}`", file.name)).collect();
-            return Err(StageError::data(format!("stage `{}` has no file `{name}`", self.dir.producer))
+            return Err(Fault::data(format!("stage `{}` has no file `{name}`", self.dir.producer))
                 .help(format!("it has {}", names.join(", "))));
         }
         Ok((format!("{}/{name}", self.dir.producer), self.dir.open(name)?))

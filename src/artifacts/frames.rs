@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use polars::prelude::DataFrame;
 
-use crate::data::error::Kind;
 use crate::data::frame::{FrameMeta, ParquetFile, no_column, write_parquet};
 use crate::data::{self};
-use crate::stage::{ArtifactDir, Cancel, Context, OutFile, Result, StageError};
+use crate::stage::Class;
+use crate::stage::{ArtifactDir, Cancel, Context, Fault, OutFile, Result};
 
 /// Opens a Parquet file of an artifact; its bytes are checked against their digest.
 ///
@@ -58,8 +58,8 @@ pub(super) fn save(context: &Context<'_>, name: &str, frame: &DataFrame, meta: &
             context.memory().keep(&digest, held.frame.estimated_size() as u64, Arc::new(held));
             Ok(())
         }
-        Err(error) if error.kind == Kind::Io => Err(file.error(&error)),
-        Err(error) => Err(error.into()),
+        Err(error) if error.class == Class::Io => Err(file.error(&error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -77,13 +77,13 @@ impl Held {
         Self { frame, meta: meta.clone() }
     }
 
-    fn select(&self, columns: Option<&[&str]>) -> data::Result<DataFrame> {
+    fn select(&self, columns: Option<&[&str]>) -> Result<DataFrame> {
         let names = self.frame.get_column_names();
         match columns {
             None => Ok(self.frame.clone()),
             Some(wanted) => match wanted.iter().find(|column| !names.iter().any(|name| name.as_str() == **column)) {
                 Some(missing) => Err(no_column(missing, names.iter().map(|name| name.as_str()))),
-                None => self.frame.select(wanted.iter().copied()).map_err(data::Error::data),
+                None => self.frame.select(wanted.iter().copied()).map_err(Fault::data),
             },
         }
     }
@@ -120,7 +120,7 @@ pub(super) fn copy(dir: &ArtifactDir, name: &str, context: &Context<'_>) -> Resu
 }
 
 /// The error with the file and the stage that wrote it.
-pub(super) fn named(dir: &ArtifactDir, name: &str, error: data::Error) -> StageError {
+pub(super) fn named(dir: &ArtifactDir, name: &str, error: Fault) -> Fault {
     let message = format!("`{name}` of stage `{}`: {}", dir.producer, error.message);
-    data::Error { message, ..error }.into()
+    Fault { message, ..error }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::frames::save;
 use crate::data::frame::{self, FrameMeta, USER};
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 /// The file of means.
 const MEANS: &str = "metrics.json";
@@ -191,7 +191,7 @@ impl Artifact for Metrics {
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let bytes = dir.read(MEANS)?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            StageError::data(format!("`{MEANS}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{MEANS}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })
     }

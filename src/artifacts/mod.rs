@@ -15,19 +15,3 @@ pub mod pool;
 pub mod raw;
 pub mod recommendations;
 pub mod split;
-
-use crate::data;
-use crate::data::error::Kind;
-use crate::stage::StageError;
-
-impl From<data::Error> for StageError {
-    fn from(error: data::Error) -> Self {
-        let stopped = match error.kind {
-            Kind::Data => Self::data(error.message),
-            // The message already says what could not be read or written.
-            Kind::Io => Self { class: crate::stage::Class::Io, ..Self::data(error.message) },
-            Kind::Cancelled => return Self::cancelled(),
-        };
-        Self { help: error.help, ..stopped }
-    }
-}

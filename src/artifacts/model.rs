@@ -9,7 +9,7 @@ use crate::data::csr::Csr;
 use crate::data::frame::{self, FrameMeta};
 use crate::model::scorer::Scorer;
 use crate::model::{self, Config, Summary, Weights};
-use crate::stage::{Artifact, ArtifactDir, Context, Device, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Device, Fault, FileSpec, Result};
 
 /// The weights.
 const WEIGHTS: &str = "model.safetensors";
@@ -126,7 +126,7 @@ impl Model {
         if self.trained_on.as_deref().is_none_or(|digest| digest == split.train_digest()) {
             return Ok(());
         }
-        Err(StageError::data("the model was trained on other rows than those of the connected split")
+        Err(Fault::data("the model was trained on other rows than those of the connected split")
             .help("connect the split that the model was trained on: else it may have seen what is held out here"))
     }
 
@@ -159,13 +159,15 @@ impl model::History for Trained<'_> {
 pub fn check_device(device: Device) -> Result<()> {
     match device {
         Device::Auto | Device::Cpu => Ok(()),
-        Device::Cuda(number) => Err(StageError::data(format!("models do not run on GPU {number} yet"))
-            .help("use `--device auto` or `--device cpu`")),
+        Device::Cuda(number) => {
+            Err(Fault::data(format!("models do not run on GPU {number} yet"))
+                .help("use `--device auto` or `--device cpu`"))
+        }
     }
 }
 
-fn failed(file: &str, error: model::Error) -> StageError {
-    let failed = StageError::failed(format!("`{file}`: {error}"));
+fn failed(file: &str, error: model::Error) -> Fault {
+    let failed = Fault::failed(format!("`{file}`: {error}"));
     match error.help {
         Some(help) => failed.help(help),
         None => failed,
@@ -186,7 +188,7 @@ impl Artifact for Model {
     /// Reads configuration and weights, and refuses weights that are not those of the configuration.
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let unusable = |file: &str, error: model::Error| {
-            StageError::data(format!("`{file}` of stage `{}`: {error}", dir.producer))
+            Fault::data(format!("`{file}` of stage `{}`: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         };
         let config = Config::from_json(&dir.read(CONFIG)?).map_err(|error| unusable(CONFIG, error))?;
@@ -194,7 +196,7 @@ impl Artifact for Model {
         let trained_on = dir.has(TRAINED_ON).then(|| dir.read(TRAINED_ON)).transpose()?;
         let trained_on = trained_on.map(|bytes| serde_json::from_slice::<TrainedOn>(&bytes)).transpose();
         let trained_on = trained_on.map_err(|error| {
-            StageError::data(format!("`{TRAINED_ON}` of stage `{}`: {error}", dir.producer))
+            Fault::data(format!("`{TRAINED_ON}` of stage `{}`: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })?;
         Ok(Self { config, weights, trained_on: trained_on.map(|seen| seen.train_digest) })

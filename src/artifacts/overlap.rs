@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::artifacts::frames::save;
 use crate::data::frame::{self, FrameMeta};
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 const JSON: &str = "overlap.json";
 /// A row for each pair of recommendations and each `k`.
@@ -137,7 +137,7 @@ impl Artifact for Overlap {
 
     fn load(dir: &ArtifactDir) -> Result<Self> {
         serde_json::from_slice(&dir.read(JSON)?).map_err(|error| {
-            StageError::data(format!("`{JSON}` of stage `{}` is not what this program writes: {error}", dir.producer))
+            Fault::data(format!("`{JSON}` of stage `{}` is not what this program writes: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })
     }

@@ -24,8 +24,8 @@ impl RawTable {
     pub(super) fn new(frame: DataFrame, dense: &str, raw: &'static str) -> Result<Self> {
         raw_ids(&frame, raw)?;
         if !slice::<Int32Type>(&frame, dense)?.iter().copied().eq(0..frame.height() as i32) {
-            let error = data::Error::data(format!("the ids in column `{dense}` do not count from 0 without gaps"));
-            return Err(error.help("make the split again").into());
+            let error = data::Fault::data(format!("the ids in column `{dense}` do not count from 0 without gaps"));
+            return Err(error.help("make the split again"));
         }
         Ok(Self { frame, raw })
     }

@@ -3,10 +3,10 @@
 use crate::artifacts::dataset::{ITEMS, USERS};
 use crate::artifacts::frames::{named, open};
 use crate::artifacts::split::Split;
-use crate::data::error::Kind;
 use crate::data::frame::FrameMeta;
 use crate::data::lists::{ListRows, Lists, write_lists};
 use crate::data::{self};
+use crate::stage::Class;
 use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
 
 /// `user_id` Int32, `item_id` Int32, `rank` Int32 from 1, `score` Float32; sorted by user and rank.
@@ -48,14 +48,13 @@ impl Recommendations {
         let written = write_lists(&mut file, meta, &mut || {
             next().map_err(|error| {
                 stopped = Some(error);
-                data::Error::cancelled()
+                data::Fault::cancelled()
             })
         })
         .map(drop);
         match (stopped, written) {
-            (Some(error), _) => return Err(error),
-            (None, Err(error)) if error.kind == Kind::Io => return Err(file.error(&error)),
-            (None, Err(error)) => return Err(error.into()),
+            (None, Err(error)) if error.class == Class::Io => return Err(file.error(&error)),
+            (Some(error), _) | (None, Err(error)) => return Err(error),
             (None, Ok(())) => file.finish()?,
         }
         split.copy_ids(context)

@@ -8,8 +8,7 @@ use crate::artifacts::raw::RawTable;
 use crate::data::csr::Csr;
 use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, TIMESTAMP, USER, bools, dense_ids, slice};
 use crate::data::remap::check_count;
-use crate::data::{self};
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 const TRAIN: &str = "train.parquet";
 const VALID: &str = "valid.parquet";
@@ -58,7 +57,7 @@ impl Pairs {
     /// # Errors
     /// When an id is out of range, which reading excludes.
     pub fn csr(&self) -> Result<Csr> {
-        Ok(Csr::from_pairs(self.n_users, self.n_items, &self.users, &self.items)?)
+        Csr::from_pairs(self.n_users, self.n_items, &self.users, &self.items)
     }
 }
 
@@ -83,7 +82,7 @@ impl Artifact for Split {
         let (valid, test) = (part(VALID)?, part(TEST)?);
         for (name, part) in [(VALID, &valid), (TEST, &test)] {
             if (part.n_users, part.n_items) != (n_users, n_items) {
-                let error = data::Error::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
+                let error = Fault::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
                 return Err(named(dir, name, error.help("make the split again")));
             }
         }
@@ -91,15 +90,14 @@ impl Artifact for Split {
     }
 }
 
-fn pairs(frame: &DataFrame, meta: &FrameMeta) -> data::Result<Pairs> {
+fn pairs(frame: &DataFrame, meta: &FrameMeta) -> Result<Pairs> {
     let size = |what: &str, n: Option<u64>| {
-        let n = n.ok_or_else(|| {
-            data::Error::data(format!("its footer has no number of {what}")).help("make the split again")
-        })?;
+        let n =
+            n.ok_or_else(|| Fault::data(format!("its footer has no number of {what}")).help("make the split again"))?;
         // Too large for this machine is too large for Int32.
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         check_count(n, what)?;
-        Ok(n)
+        Ok::<_, Fault>(n)
     };
     let n_users = size("users", meta.n_users)?;
     let n_items = size("items", meta.n_items)?;
@@ -192,7 +190,7 @@ impl Split {
             }
             let (frame, _) = read(&self.dir, name, Some(&[TIMESTAMP]))?;
             let times = slice::<Int64Type>(&frame, TIMESTAMP).map_err(|error| named(&self.dir, name, error))?;
-            Ok::<_, StageError>(Some(times.to_vec()))
+            Ok::<_, Fault>(Some(times.to_vec()))
         };
         Ok([of(TRAIN)?, of(VALID)?, of(TEST)?])
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::cache::StoreError;
 use crate::cli::print;
 use crate::config::{Problem, Problems};
-use crate::stage::{Class, StageError};
+use crate::stage::{Class, Fault};
 
 pub(super) const OK: u8 = 0;
 pub(super) const STAGE_FAILED: u8 = 1;
@@ -74,8 +74,8 @@ impl From<StoreError> for Failed {
     }
 }
 
-impl From<StageError> for Failed {
-    fn from(error: StageError) -> Self {
+impl From<Fault> for Failed {
+    fn from(error: Fault) -> Self {
         Self::Other { message: error.message, help: error.help, code: code_of(error.class) }
     }
 }

@@ -10,7 +10,7 @@ use crate::data::csr::Csr;
 use crate::data::lists::ListRows;
 use crate::eval::{self, Wanted, Watch};
 use crate::model::scorer::Scorer;
-use crate::stage::{Artifact, ArtifactDir, Device, Result, StageError};
+use crate::stage::{Artifact, ArtifactDir, Device, Fault, Result};
 use crate::stages::recommend::check_shape;
 
 /// A trained model, and the split that it was trained on.
@@ -128,7 +128,7 @@ impl Trained {
                 above += 1;
             }
         }
-        let score = place.ok_or_else(|| StageError::failed(format!("the model gives item `{item}` no score")))?;
+        let score = place.ok_or_else(|| Fault::failed(format!("the model gives item `{item}` no score")))?;
         Ok(Predicted {
             user: self.users.value(user_id),
             user_id,
@@ -161,14 +161,15 @@ impl Trained {
     }
 }
 
-fn unknown(what: &str, id: &str, table: &RawTable) -> StageError {
-    StageError::data(format!("there is no {what} `{}` in the split that the model was trained on", id.escape_debug()))
-        .help(format!(
+fn unknown(what: &str, id: &str, table: &RawTable) -> Fault {
+    Fault::data(format!("there is no {what} `{}` in the split that the model was trained on", id.escape_debug())).help(
+        format!(
             "give the id as the data has it, {}; `{what}s.parquet` of the split lists all {} (filters may have dropped \
              others)",
             table.examples(),
             table.len()
-        ))
+        ),
+    )
 }
 
 #[cfg(test)]

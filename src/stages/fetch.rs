@@ -12,7 +12,7 @@ use crate::fetch::{
     Archive, Client, Copied, Download, Error, Hooks, Kind, Request, SIZE_LIMIT, Settings, Url, base_name, check_member,
     check_name, check_sha256, copy, download,
 };
-use crate::stage::{Class, Context, Output, ParamError, Result, Source, Stage, StageError};
+use crate::stage::{Class, Context, Fault, Output, ParamError, Result, Source, Stage};
 
 /// Gets files from the network, or, offline, takes them from a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -226,7 +226,7 @@ impl Fetch {
     }
 
     /// Adds what to do without the network.
-    fn explain(&self, error: Error, context: &Context<'_>) -> StageError {
+    fn explain(&self, error: Error, context: &Context<'_>) -> Fault {
         if error.kind != Kind::Network {
             return stopped(error);
         }
@@ -259,7 +259,7 @@ fn take(stored: &Stored<'_>, local: &Path, context: &Context<'_>) -> Result<File
     if let (Some(wanted), None) = (&stored.remote.sha256, stored.member)
         && *wanted != copied.sha256
     {
-        return Err(StageError::data(format!("`{path}` has the SHA-256 {} instead of {wanted}", copied.sha256))
+        return Err(Fault::data(format!("`{path}` has the SHA-256 {} instead of {wanted}", copied.sha256))
             .help(format!("it is not the file that `{}` should be", stored.remote.url)));
     }
     out.finish()?;
@@ -281,7 +281,7 @@ fn store<'a>(
         let copied = match (file.member, &mut archive) {
             (None, _) => {
                 let input = File::open(&got.path)
-                    .map_err(|error| StageError::io(format!("cannot open `{}`", got.path.display()), error))?;
+                    .map_err(|error| Fault::io(format!("cannot open `{}`", got.path.display()), error))?;
                 context.progress().start(Some(got.size), "bytes");
                 copy(&url, input, &mut out, got.size, hooks)
             }
@@ -305,13 +305,13 @@ fn with_hooks<T>(context: &Context<'_>, work: impl FnOnce(Hooks<'_>) -> T) -> T 
     })
 }
 
-fn stopped(error: Error) -> StageError {
+fn stopped(error: Error) -> Fault {
     let stopped = match error.kind {
-        Kind::Data => StageError::data(error.message),
-        Kind::Network | Kind::Io => StageError { class: Class::Io, ..StageError::failed(error.message) },
-        Kind::Cancelled => return StageError::cancelled(),
+        Kind::Data => Fault::data(error.message),
+        Kind::Network | Kind::Io => Fault { class: Class::Io, ..Fault::failed(error.message) },
+        Kind::Cancelled => return Fault::cancelled(),
     };
-    StageError { help: error.help, ..stopped }
+    Fault { help: error.help, ..stopped }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::artifacts::model::{History, Model};
 use crate::artifacts::split::Split;
 use crate::fit::{self, Watch};
 use crate::model::{Config, FitSpec, Refused};
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError, machine_bytes};
+use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage, machine_bytes};
 
 /// Fits a model that needs no gradients to the training part of a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ impl Stage for Fit {
             cancelled: &|| context.cancel().is_cancelled(),
         };
         let started = Instant::now();
-        let fitted = fit::fit(&self.model, &train, context.seed(), machine_bytes(), watch).map_err(stopped)?;
+        let fitted = fit::fit(&self.model, &train, context.seed(), machine_bytes(), watch).map_err(Fault::from)?;
         context.fact("fitting_seconds", started.elapsed().as_secs_f64());
         if let Some(last) = fitted.objective.last() {
             context.fact("objective", *last);
@@ -66,17 +66,5 @@ impl Stage for Fit {
             Self::KIND,
             context,
         )
-    }
-}
-
-fn stopped(error: fit::Error) -> StageError {
-    let stopped = match error.kind {
-        fit::Kind::Failed => StageError::failed(&error),
-        fit::Kind::Data => StageError::data(&error),
-        fit::Kind::Cancelled => StageError::cancelled(),
-    };
-    match error.help {
-        Some(help) => stopped.help(help),
-        None => stopped,
     }
 }

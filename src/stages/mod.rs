@@ -1,8 +1,6 @@
 //! The stage kinds that ship: one thin file each, parameters and calls into kernels.
 
-use crate::eval;
-use crate::stage::{Registry, StageError, StageKind};
-use crate::train::Recipe;
+use crate::stage::{Registry, StageKind};
 
 mod ask;
 mod audit;
@@ -43,6 +41,7 @@ pub use recommend::Recommend;
 pub use remap::Remap;
 pub use split::SplitStage;
 pub use synthesize::Synthesize;
+pub use train::Train;
 
 /// All stage kinds, in the order in which a pipeline uses them.
 pub static STAGES: Registry = Registry::new(&[
@@ -56,7 +55,7 @@ pub static STAGES: Registry = Registry::new(&[
     StageKind::of::<SplitStage>(),
     StageKind::of::<NegativePool>(),
     StageKind::of::<Audit>(),
-    StageKind::of::<Recipe>(),
+    StageKind::of::<Train>(),
     StageKind::of::<Fit>(),
     StageKind::of::<Evaluate>(),
     StageKind::of::<EvaluateLists>(),
@@ -68,18 +67,3 @@ pub static STAGES: Registry = Registry::new(&[
 
 #[cfg(test)]
 mod tests;
-
-impl From<eval::Error> for StageError {
-    fn from(error: eval::Error) -> Self {
-        let class = match error {
-            eval::Error::Cancelled => return Self::cancelled(),
-            eval::Error::Score(_) | eval::Error::NotFinite { .. } => Self::failed,
-            _ => Self::data,
-        };
-        let stopped = class(&error);
-        match error.help() {
-            Some(help) => stopped.help(help),
-            None => stopped,
-        }
-    }
-}

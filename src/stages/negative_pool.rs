@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::pool::{EVAL, Pool, TRAIN};
 use crate::artifacts::split::Split;
 use crate::data::csr::Csr;
-use crate::data::error::Kind;
 use crate::data::frame::FrameMeta;
 use crate::data::pool::{Draw, Drawn, ShortPool, write_eval, write_train};
 use crate::data::proposal::{Proposal, Weights};
 use crate::data::rng::{Philox, Stream};
 use crate::data::sample::Sampler;
 use crate::data::{self};
+use crate::stage::Class;
 use crate::stage::{Context, OutFile, Output, ParamError, Port, Result, Stage};
 
 /// He et al. (2017) rank against 99 negatives.
@@ -131,7 +131,7 @@ impl Stage for NegativePool {
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let split: Split = context.input("split")?;
         if split.n_items == 0 {
-            return Err(data::Error::data("the split has no items to draw from").into());
+            return Err(data::Fault::data("the split has no items to draw from"));
         }
         let mut users = [split.valid.users.as_slice(), split.test.users.as_slice()].concat();
         users.sort_unstable();
@@ -201,7 +201,7 @@ impl NegativePool {
         split: &Split,
         name: &str,
         context: &Context<'_>,
-        write: impl FnOnce(Draw<'_>, &mut OutFile) -> data::Result<Drawn>,
+        write: impl FnOnce(Draw<'_>, &mut OutFile) -> Result<Drawn>,
     ) -> Result<Drawn> {
         let proposal = request.negatives.proposal(split)?;
         let draw = Draw {
@@ -213,8 +213,8 @@ impl NegativePool {
         let mut file = context.create(name)?;
         match write(draw, &mut file) {
             Ok(drawn) => file.finish().map(|()| drawn),
-            Err(error) if error.kind == Kind::Io => Err(file.error(&error)),
-            Err(error) => Err(error.into()),
+            Err(error) if error.class == Class::Io => Err(file.error(&error)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -241,13 +241,13 @@ impl PoolExclude {
                 parts.push((&own.0, &own.1));
             }
         }
-        Ok(Csr::union(split.n_users, split.n_items, &parts)?)
+        Csr::union(split.n_users, split.n_items, &parts)
     }
 }
 
-fn advance(n: u64, context: &Context<'_>) -> data::Result<()> {
+fn advance(n: u64, context: &Context<'_>) -> Result<()> {
     context.progress().advance(n);
-    if context.cancel().is_cancelled() { Err(data::Error::cancelled()) } else { Ok(()) }
+    if context.cancel().is_cancelled() { Err(data::Fault::cancelled()) } else { Ok(()) }
 }
 
 /// Says how large a pool will be before it is drawn: at four bytes an id, before compression.

@@ -7,7 +7,7 @@ use crate::artifacts::overlap::{ListsRow, Overlap as Report, PairRow};
 use crate::artifacts::recommendations::Recommendations;
 use crate::artifacts::split::Split;
 use crate::eval::{agree, bias, spread};
-use crate::stage::{Artifact, Context, Input, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Artifact, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 
 /// Compares recommendations pair by pair (overlap, Jaccard, rank-biased overlap), and says of each how it spreads over
 /// the catalogue; with a split also how popular in training what it recommends is.
@@ -116,7 +116,7 @@ fn check_same(inputs: &[Input], lists: &[Recommendations]) -> Result<()> {
     let Some((first, reference)) = pairs.clone().next() else { return Ok(()) };
     match pairs.clone().find(|(_, lists)| !lists.same_ids(reference)) {
         None => Ok(()),
-        Some((other, _)) => Err(StageError::data(format!(
+        Some((other, _)) => Err(Fault::data(format!(
             "`{}` and `{}` recommend items of different data: their tables of raw ids differ",
             first.stage, other.stage
         ))
@@ -128,7 +128,7 @@ fn check_same(inputs: &[Input], lists: &[Recommendations]) -> Result<()> {
 fn counts(split: &Split, lists: &[Recommendations]) -> Result<Vec<u32>> {
     let size = (split.n_users, split.n_items);
     if lists.iter().any(|found| (found.lists.n_users(), found.lists.n_items()) != size) {
-        return Err(StageError::data("the connected split has other users or items than the recommendations")
+        return Err(Fault::data("the connected split has other users or items than the recommendations")
             .help("connect the split that the recommendations are for"));
     }
     Ok(split.train.csr()?.item_counts())

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::files::Files;
 use crate::artifacts::interactions::Interactions;
-use crate::data::error::Kind;
 use crate::data::frame::{FrameMeta, from_columns};
 use crate::data::read::{
     ColumnMap, ColumnRef, Encoding, FORMATS, File, Format, Header, Hooks, IdKind, OnBadLine, Options, Reading,
     TimestampUnit, check_separator, read_parquet, read_text,
 };
-use crate::data::{self};
+use crate::stage::Class;
 use crate::stage::{Context, Output, ParamError, Port, Result, Source, SourceFile, SourceReader, Stage};
 
 /// Reads interactions from a file and sorts them; nothing is filtered or guessed. The file is one on this machine (`path`)
@@ -119,24 +118,20 @@ pub(super) fn open_source(source: &SourceFile) -> Result<(String, SourceReader)>
 pub(super) fn parse<T>(
     (name, mut reader): (String, SourceReader),
     context: &Context<'_>,
-    parse: impl FnOnce(&mut SourceReader, File<'_>, Hooks<'_>) -> data::Result<T>,
+    parse: impl FnOnce(&mut SourceReader, File<'_>, Hooks<'_>) -> Result<T>,
 ) -> Result<T> {
     let size = reader.size();
     let file = File { name: &name, size: Some(size) };
     let parsed = with_hooks(size, context, |hooks| parse(&mut reader, file, hooks));
-    if parsed.as_ref().err().is_none_or(|error| error.kind == Kind::Data) {
+    if parsed.as_ref().err().is_none_or(|error| error.class == Class::Data) {
         // What is wrong with a file that changes while it is read is not worth reporting.
         reader.finish()?;
     }
-    Ok(parsed?)
+    parsed
 }
 
 /// Connects a parser to the progress and the cancellation of a run.
-fn with_hooks<T>(
-    size: u64,
-    context: &Context<'_>,
-    parse: impl FnOnce(Hooks<'_>) -> data::Result<T>,
-) -> data::Result<T> {
+fn with_hooks<T>(size: u64, context: &Context<'_>, parse: impl FnOnce(Hooks<'_>) -> Result<T>) -> Result<T> {
     let (progress, cancel) = (context.progress(), context.cancel());
     progress.start(Some(size), "bytes");
     parse(Hooks { advance: &|bytes| progress.advance(bytes), cancelled: &|| cancel.is_cancelled() })
@@ -153,7 +148,7 @@ impl Read {
         if self.format == Format::Parquet {
             let size = reader.size();
             let bytes = reader.read_all()?;
-            return Ok(with_hooks(size, context, |hooks| read_parquet(&bytes, &name, &options, hooks))?);
+            return with_hooks(size, context, |hooks| read_parquet(&bytes, &name, &options, hooks));
         }
         parse((name, reader), context, |input, file, hooks| read_text(input, file, &options, hooks))
     }

@@ -10,7 +10,7 @@ use crate::artifacts::dataset::Dataset;
 use crate::artifacts::split::{Split, SplitFrames};
 use crate::data::frame::FrameMeta;
 use crate::data::split::{Cuts, NewUsers, Order, Parts, Rules, ShortUsers, Strategy, split};
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage};
 
 /// Splits interactions into training, validation and test parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -164,7 +164,7 @@ impl SplitStage {
                 rules.short_users = short_users;
             }
             Self::GlobalTime { valid_at, test_at, valid, test, new_users } => {
-                let cuts = cuts(valid_at, test_at, valid, test).map_err(|error| StageError::data(error.message))?;
+                let cuts = cuts(valid_at, test_at, valid, test).map_err(|error| Fault::data(error.message))?;
                 rules.strategy = Strategy::GlobalTime { cuts };
                 rules.new_users = new_users;
             }

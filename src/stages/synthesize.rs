@@ -4,11 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::interactions::Interactions;
-use crate::data;
-use crate::data::error::Kind;
 use crate::data::frame::FrameMeta;
 use crate::data::synthesize::{Spec, SyntheticIds, write};
-use crate::stage::{Context, Output, ParamError, Result, Stage, StageError};
+use crate::stage::Class;
+use crate::stage::{Context, Fault, Output, ParamError, Result, Stage};
 
 /// Makes up interactions from latent tastes, with the truth kept in the column `clean`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,13 +103,13 @@ impl Stage for Synthesize {
         context.progress().start(Some(self.interactions), "rows");
         let mut advance = |rows| {
             context.progress().advance(rows);
-            if context.cancel().is_cancelled() { Err(data::Error::cancelled()) } else { Ok(()) }
+            if context.cancel().is_cancelled() { Err(Fault::cancelled()) } else { Ok(()) }
         };
         let mut file = context.create(Interactions::FILE)?;
         let summary = match write(&self.spec(context.seed()), self.ids, &mut file, &meta, &mut advance) {
             Ok((_, summary)) => summary,
-            Err(error) if error.kind == Kind::Io => return Err(file.error(&error)),
-            Err(error) => return Err(StageError::from(error)),
+            Err(error) if error.class == Class::Io => return Err(file.error(&error)),
+            Err(error) => return Err(error),
         };
         file.finish()?;
         context.fact("rows", summary.rows);

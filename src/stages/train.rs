@@ -1,7 +1,11 @@
 //! The stage `train`: fits a model to the training part of a split by gradients.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Instant;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 
 use crate::artifacts::model::{Denoising, History, Model, Trained, check_device};
 use crate::artifacts::pool::Pool;
@@ -11,10 +15,25 @@ use crate::eval::{self, Task};
 use crate::metric::Measure;
 use crate::model::scorer::Scorer;
 use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage};
 use crate::train::{self, Criterion, Data, DenoisingRecord, Outcome, Pairs, Recipe, Training, Watch};
 
-impl Stage for Recipe {
+/// The parameters of the stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Train(pub Recipe);
+
+impl JsonSchema for Train {
+    fn schema_name() -> Cow<'static, str> {
+        Recipe::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Recipe::json_schema(generator)
+    }
+}
+
+impl Stage for Train {
     const KIND: &'static str = "train";
     const ABOUT: &'static str = "fits a model to the training part of a split by gradients";
     const CHANGES: &'static [&'static str] = &["first version", "the history has the step of each row"];
@@ -32,8 +51,8 @@ impl Stage for Recipe {
     }
 
     fn normalise(mut self) -> Result<Self, ParamError> {
-        Recipe::normalise(&mut self).map_err(|(path, message)| ParamError::new(&path, message))?;
-        if let Criterion::Metric(name) = &self.validation.metric
+        self.0.normalise().map_err(|(path, message)| ParamError::new(&path, message))?;
+        if let Criterion::Metric(name) = &self.0.validation.metric
             && Measure::parse(name).is_none()
         {
             let message = format!("`{name}` is neither `loss` nor a metric");
@@ -46,14 +65,15 @@ impl Stage for Recipe {
 
     /// A run that is made longer goes on where the shorter one ended.
     fn continues(&self) -> Option<Self> {
-        (!self.schedule.needs_end()).then(|| Self { epochs: 1, ..self.clone() })
+        (!self.0.schedule.needs_end()).then(|| Self(Recipe { epochs: 1, ..self.0.clone() }))
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
         check_device(context.device())?;
         let split: Split = context.input("split")?;
-        let start = first_weights(self, &split, context)?;
-        let clean = if self.loss.is_denoising() { split.train_clean()? } else { None };
+        let recipe = &self.0;
+        let start = first_weights(recipe, &split, context)?;
+        let clean = if recipe.loss.is_denoising() { split.train_clean()? } else { None };
         let pool = pool(context)?;
         let data = Data {
             catalogue: Catalogue { n_users: split.n_users, n_items: split.n_items },
@@ -64,32 +84,19 @@ impl Stage for Recipe {
             pool: pool.as_ref().map(|(users, items)| Pairs { users, items }),
         };
         let started = Instant::now();
-        let outcome = fit(self, &split, data, start.as_ref(), context)?;
+        let outcome = fit(recipe, &split, data, start.as_ref(), context)?;
         note(&outcome, started.elapsed().as_secs_f64(), context);
         if !outcome.denoising.is_empty() {
             denoising(&outcome.denoising).write(Self::KIND, context)?;
         }
-        let history = history(self, &outcome);
+        let history = history(recipe, &outcome);
         let Catalogue { n_users, n_items } = data.catalogue;
-        let config = Config { model: self.model.clone().into(), n_users, n_items };
+        let config = Config { model: recipe.model.clone().into(), n_users, n_items };
         Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
             history,
             Self::KIND,
             context,
         )
-    }
-}
-
-fn failed(error: &train::Error) -> StageError {
-    let stopped = match error.kind {
-        train::Kind::Failed => StageError::failed(error),
-        train::Kind::Data => StageError::data(error),
-        train::Kind::Io => StageError { class: crate::stage::Class::Io, ..StageError::failed(error) },
-        train::Kind::Cancelled => StageError::cancelled(),
-    };
-    match &error.help {
-        Some(help) => stopped.help(help),
-        None => stopped,
     }
 }
 
@@ -101,24 +108,20 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
         if (model.config.n_users, model.config.n_items) == (split.n_users, split.n_items) {
             return Ok(());
         }
-        Err(StageError::data(format!(
-            "the model connected as `{name}` has other numbers of users or items than the split"
-        ))
-        .help("connect a model that was trained on the same ids"))
+        Err(Fault::data(format!("the model connected as `{name}` has other numbers of users or items than the split"))
+            .help("connect a model that was trained on the same ids"))
     };
     match (start, gmf, mlp) {
         (None, None, None) if recipe.pretrained_alpha.is_some() => {
-            Err(StageError::data("`pretrained_alpha` is given, but no models are connected as `gmf` and `mlp`"))
+            Err(Fault::data("`pretrained_alpha` is given, but no models are connected as `gmf` and `mlp`"))
         }
         (None, None, None) => Ok(None),
         (Some(start), None, None) => {
             fits("start", &start)?;
             if start.config.model != recipe.model.clone().into() {
                 let found = serde_json::to_string(&start.config.model).unwrap_or_default();
-                return Err(StageError::data(format!(
-                    "the model connected as `start` is {found}, which is another model"
-                ))
-                .help("give this stage the same `model`"));
+                return Err(Fault::data(format!("the model connected as `start` is {found}, which is another model"))
+                    .help("give this stage the same `model`"));
             }
             Ok(Some(start.weights))
         }
@@ -126,17 +129,17 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             fits("gmf", &gmf)?;
             fits("mlp", &mlp)?;
             let ModelSpec::NeuMf(neumf) = &recipe.model else {
-                return Err(StageError::data("only a model of kind `neumf` begins with a `gmf` and an `mlp`")
+                return Err(Fault::data("only a model of kind `neumf` begins with a `gmf` and an `mlp`")
                     .help("connect one model of the same kind as `start`"));
             };
             let parts = [(&gmf.config, &gmf.weights), (&mlp.config, &mlp.weights)];
             let weights = model::pretrained(neumf, parts, recipe.pretrained_alpha.unwrap_or(0.5));
             weights.map(Some).map_err(|error| {
                 let help = error.help.clone().unwrap_or_default();
-                StageError::data(&error).help(help)
+                Fault::data(&error).help(help)
             })
         }
-        _ => Err(StageError::data("models are connected in a way that says not what to begin with")
+        _ => Err(Fault::data("models are connected in a way that says not what to begin with")
             .help("connect either `start`, or both `gmf` and `mlp`")),
     }
 }
@@ -146,7 +149,7 @@ fn pool(context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
     let Some(pool) = context.inputs("pool").first() else { return Ok(None) };
     let negatives = Pool::training(&pool.dir)?;
     negatives.map(Some).ok_or_else(|| {
-        StageError::data(format!("the pool of stage `{}` has no training negatives", pool.stage))
+        Fault::data(format!("the pool of stage `{}` has no training negatives", pool.stage))
             .help("add `train: {negatives: 4}` to that stage, or leave `pool` out to draw them in each epoch")
     })
 }
@@ -188,7 +191,7 @@ fn fit(
         scratch: Some(context.scratch()),
         watch,
     };
-    training.run().map_err(|error| stopped.take().unwrap_or_else(|| failed(&error)))
+    training.run().map_err(|error| stopped.take().unwrap_or_else(|| error.into()))
 }
 
 /// The value of the metric by which validation goes: validation positives ranked among all items that the user has not
@@ -199,14 +202,14 @@ fn judge(recipe: &Recipe, weights: &Weights, seen: &Csr, valid: &Csr, context: &
     let task = Task { positives: valid, sampled: None, full: Some(&[seen]), measures: &measures };
     let watch = eval::Watch { advance: &|_| (), stop: &|| context.cancel().is_cancelled() };
     let catalogue = Catalogue { n_users: seen.n_users(), n_items: seen.n_items() };
-    let scorer = recipe.model.scorer(catalogue, weights, &Trained(seen)).map_err(StageError::failed)?;
+    let scorer = recipe.model.scorer(catalogue, weights, &Trained(seen)).map_err(Fault::failed)?;
     let found = eval::evaluate(scorer.as_ref() as &dyn Scorer, &task, &watch).map_err(|error| match error {
-        eval::Error::Cancelled => StageError::cancelled(),
-        error => StageError::failed(&error),
+        eval::Error::Cancelled => Fault::cancelled(),
+        error => Fault::failed(&error),
     })?;
     let mean = found.full.as_ref().and_then(|table| table.mean(0));
     mean.map(|(mean, _)| mean)
-        .ok_or_else(|| StageError::data(format!("`{name}` is not defined for any user of the validation part")))
+        .ok_or_else(|| Fault::data(format!("`{name}` is not defined for any user of the validation part")))
 }
 
 /// What the manifest keeps of a run beside its files: here, and only here, may be times.
@@ -332,7 +335,7 @@ mod tests {
 
     fn train(root: &Path, name: &str, change: impl FnOnce(&mut ContextParts<'_>)) -> Result<Finished> {
         let recipe = r#"{"model": {"kind": "gmf", "factors": 4}, "epochs": 3, "batch_size": 32}"#;
-        let recipe: Recipe = serde_json::from_str(recipe).unwrap();
+        let recipe: Train = serde_json::from_str(recipe).unwrap();
         let recipe = Stage::normalise(recipe).unwrap();
         let dir = root.join("split");
         let dir = if dir.exists() { reopened(&dir) } else { split(root) };
@@ -408,7 +411,7 @@ mod tests {
 
     #[test]
     fn parameters_that_cannot_work_are_refused_with_their_path() {
-        let decode = StageKind::of::<Recipe>().decode;
+        let decode = StageKind::of::<Train>().decode;
         let refused = |params| decode(params).err().unwrap().path;
         let gmf = serde_json::json!({"kind": "gmf", "factors": 0});
         assert_eq!(refused(serde_json::json!({ "model": gmf })), ["model", "factors"]);

@@ -8,7 +8,7 @@ use ncf_pipe::cache::{Store, Trust};
 use ncf_pipe::config;
 use ncf_pipe::pipeline::{self, Options, Quiet, RunReport, Selection, State, Status, World};
 use ncf_pipe::stage::{
-    Artifact, ArtifactDir, Context, FileSpec, Output, ParamError, Port, Registry, Result, Source, Stage, StageError,
+    Artifact, ArtifactDir, Context, Fault, FileSpec, Output, ParamError, Port, Registry, Result, Source, Stage,
     StageKind,
 };
 use proptest::prelude::*;
@@ -21,8 +21,8 @@ impl Artifact for Number {
     const KIND: &'static str = "number";
     const FILES: &'static [FileSpec] = &[FileSpec::always("number.txt")];
     fn load(dir: &ArtifactDir) -> Result<Self> {
-        let text = String::from_utf8(dir.read("number.txt")?).map_err(StageError::data)?;
-        Ok(Self(text.parse().map_err(StageError::data)?))
+        let text = String::from_utf8(dir.read("number.txt")?).map_err(Fault::data)?;
+        Ok(Self(text.parse().map_err(Fault::data)?))
     }
 }
 
@@ -65,7 +65,7 @@ impl Stage for Emit {
     fn run(&self, context: &Context<'_>) -> Result<()> {
         count(&self.tag, "emit");
         if self.fail {
-            return Err(StageError::failed("asked to fail").help("do not ask"));
+            return Err(Fault::failed("asked to fail").help("do not ask"));
         }
         save(context, self.value)
     }
@@ -134,8 +134,8 @@ impl Stage for Copy {
     }
     fn run(&self, context: &Context<'_>) -> Result<()> {
         count(&self.tag, "copy");
-        let text = String::from_utf8(context.source("path")?.read_all()?).map_err(StageError::data)?;
-        save(context, text.trim().parse().map_err(StageError::data)?)
+        let text = String::from_utf8(context.source("path")?.read_all()?).map_err(Fault::data)?;
+        save(context, text.trim().parse().map_err(Fault::data)?)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::data::audit::{
     self, Few, Finding, Leak, Timed, few_candidates, overlap, positives_among, without_candidates,
 };
 use crate::data::csr::Csr;
-use crate::stage::{Result, StageError};
+use crate::stage::{Fault, Result};
 use crate::stages::evaluate::{Mask, Part};
 
 /// The parts of a split, in the order in which they are handed to kernels.
@@ -132,7 +132,7 @@ fn check_size(split: &Split, pool: &Pool) -> Result<()> {
     if (lists.n_users(), lists.n_items()) == data {
         return Ok(());
     }
-    Err(StageError::data(format!(
+    Err(Fault::data(format!(
         "the pool is for {} users and {} items, and the split has {} and {}",
         lists.n_users(),
         lists.n_items(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::artifacts::audit::Audit as Report;
 use crate::artifacts::pool::Pool;
 use crate::artifacts::split::Split;
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage};
 use crate::stages::audit::look::{Looked, look};
 use crate::stages::evaluate::Part;
 
@@ -145,7 +145,7 @@ impl Stage for Audit {
         }
         if !failed.is_empty() {
             let failed: Vec<String> = failed.iter().map(|problem| format!("\n  {problem}")).collect();
-            return Err(StageError::data(format!("the split is not fit to be evaluated on:{}", failed.concat()))
+            return Err(Fault::data(format!("the split is not fit to be evaluated on:{}", failed.concat()))
                 .help("mend the stages above, or accept a kind of problem with `on_problem: {NAME: warn}`"));
         }
         for (problem, why) in &not_checked {

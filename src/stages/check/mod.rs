@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::checks::{self, Checks};
 use crate::artifacts::metrics::{Means, Metrics};
-use crate::stage::{Artifact, Context, Input, Output, ParamError, Port, Result, Stage, StageError};
+use crate::stage::{Artifact, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 use crate::stages::check::expect::{Expectation, MetricName, Side};
 use crate::stages::names::known;
 
@@ -70,7 +70,7 @@ impl Stage for Check {
             let found: Vec<String> = failed.iter().map(|check| format!("\n  {}", found(check))).collect();
             let what = format!("{} of {} expectations do not hold:{}", failed.len(), checks.len(), found.concat());
             if self.on_failure == OnFailure::Fail {
-                return Err(StageError::failed(what)
+                return Err(Fault::failed(what)
                     .help("look at what was trained; `on_failure: warn` goes on all the same and keeps the figures"));
             }
             context.warn(what);
@@ -81,12 +81,11 @@ impl Stage for Check {
 
 fn check(text: &str, runs: &[(&Input, Metrics)]) -> Result<checks::Check> {
     // `normalise` has read all of them.
-    let expectation =
-        Expectation::parse(text).map_err(|misread| StageError::data(misread.message).help(misread.help))?;
+    let expectation = Expectation::parse(text).map_err(|misread| Fault::data(misread.message).help(misread.help))?;
     let value = |side: &Side| match side {
         Side::Number(value) => Ok(checks::Value { value: *value, stages: Vec::new() }),
         Side::Metric(name) => {
-            look_up(name, runs).map_err(|error| StageError { message: format!("`{text}`: {}", error.message), ..error })
+            look_up(name, runs).map_err(|error| Fault { message: format!("`{text}`: {}", error.message), ..error })
         }
     };
     let (left, right) = (value(&expectation.left)?, value(&expectation.right)?);
@@ -99,7 +98,7 @@ fn look_up(name: &MetricName, runs: &[(&Input, Metrics)]) -> Result<checks::Valu
     let of_stage: Vec<&(&Input, Metrics)> = runs.iter().filter(|(run, _)| split(&run.stage).0 == name.stage).collect();
     if of_stage.is_empty() {
         let stages = runs.iter().map(|(run, _)| split(&run.stage).0);
-        return Err(StageError::data(format!("no connected stage is called `{}`", name.stage)).help(known(
+        return Err(Fault::data(format!("no connected stage is called `{}`", name.stage)).help(known(
             &name.stage,
             "connected to `metrics`",
             stages,
@@ -109,7 +108,7 @@ fn look_up(name: &MetricName, runs: &[(&Input, Metrics)]) -> Result<checks::Valu
     if cells.is_empty() {
         let wanted = name.cell.as_deref().unwrap_or_default();
         let all = of_stage.iter().map(|(run, _)| split(&run.stage).1);
-        return Err(StageError::data(format!("no cell of `{}` is `{wanted}`", name.stage)).help(known(
+        return Err(Fault::data(format!("no cell of `{}` is `{wanted}`", name.stage)).help(known(
             wanted,
             "the cells are",
             all,
@@ -135,23 +134,22 @@ fn fits(stage: &str, name: &MetricName) -> bool {
 fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {
     let Some(found) = metrics.protocols.get(&name.protocol) else {
         let protocols = metrics.protocols.keys().map(String::as_str);
-        let error = StageError::data(format!("`{stage}` has no protocol `{}`", name.protocol));
+        let error = Fault::data(format!("`{stage}` has no protocol `{}`", name.protocol));
         return Err(error.help(known(&name.protocol, "its protocols are", protocols)));
     };
     let means: &Means = if name.popularity {
         found.popularity.as_ref().ok_or_else(|| {
-            StageError::data(format!("`{stage}` has no popularity baseline"))
-                .help("set `popularity_baseline: true` there")
+            Fault::data(format!("`{stage}` has no popularity baseline")).help("set `popularity_baseline: true` there")
         })?
     } else {
         &found.metrics
     };
     match means.iter().find(|(metric, _)| *metric == name.metric) {
         Some((_, Some(value))) => Ok(value),
-        Some((metric, None)) => Err(StageError::data(format!("`{metric}` of `{stage}` is not defined for any user"))
+        Some((metric, None)) => Err(Fault::data(format!("`{metric}` of `{stage}` is not defined for any user"))
             .help("look at `undefined` in its `metrics.json`")),
         None => {
-            let error = StageError::data(format!("`{stage}` has no metric `{}`", name.metric));
+            let error = Fault::data(format!("`{stage}` has no metric `{}`", name.metric));
             let help = known(&name.metric, "its metrics are", means.iter().map(|(metric, _)| metric));
             Err(error.help(format!("{help}; `metrics` and `k` of that stage say which are computed")))
         }

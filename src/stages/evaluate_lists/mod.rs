@@ -18,7 +18,7 @@ use crate::data::given::{Given, ListOrder};
 use crate::data::read::{ColumnMap, ColumnRef, Encoding, Format, Header, IdKind, OnBadLine, TimestampUnit};
 use crate::eval::{Counts, GivenTable, measure_given};
 use crate::metric::{Measure, Metric};
-use crate::stage::{Context, Output, ParamError, Port, Result, Source, Stage, StageError};
+use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Source, Stage};
 use crate::stages::evaluate::{Mask, Part, TIE_RULE, user_counts};
 use crate::stages::read::Read;
 
@@ -147,7 +147,7 @@ impl Stage for EvaluateLists {
         let split: Split = context.input("split")?;
         let longest = self.k.iter().copied().max().unwrap_or(1);
         if longest > split.n_items as usize {
-            return Err(StageError::data(format!("a list of {longest} is longer than the {} items", split.n_items))
+            return Err(Fault::data(format!("a list of {longest} is longer than the {} items", split.n_items))
                 .help("give a `k` that is not above the number of items"));
         }
         let (train, valid, test) = (split.train.csr()?, split.valid.csr()?, split.test.csr()?);
@@ -158,7 +158,7 @@ impl Stage for EvaluateLists {
             Measure::of_all(&self.metrics, &lengths).into_iter().filter(|measure| measure.k().is_some()).collect();
         let table = measure_given(&given, positives, &measures, longest);
         if table.users.is_empty() {
-            return Err(StageError::data(format!("no user has an interaction in the {} part", self.on.name()))
+            return Err(Fault::data(format!("no user has an interaction in the {} part", self.on.name()))
                 .help("hold out interactions in the split, or choose the other part with `on`"));
         }
         let mask = self.mask(&given, &train, &valid, context);
@@ -223,7 +223,7 @@ impl EvaluateLists {
     }
 
     fn lists(&self, split: &Split, context: &Context<'_>) -> Result<Given> {
-        let reading = self.reader().reading(context).map_err(|error| StageError {
+        let reading = self.reader().reading(context).map_err(|error| Fault {
             message: ours(&error.message),
             help: error.help.as_deref().map(ours),
             ..error
@@ -236,7 +236,7 @@ impl EvaluateLists {
         context.fact("rows", reading.columns.len());
         if given.is_empty() {
             let path = self.path.display();
-            return Err(StageError::data(format!("no user of `{path}` is a user of the split")).help(format!(
+            return Err(Fault::data(format!("no user of `{path}` is a user of the split")).help(format!(
                 "its ids are taken as `ids: {}`; those of the split are {}",
                 if self.ids == Ids::Raw { "raw" } else { "dense" },
                 if self.ids == Ids::Raw { users.examples() } else { format!("below {}", users.len()) },

@@ -1,0 +1,28 @@
+//! Kernels that prepare interaction data: reading, filtering, remapping, splitting, sampling.
+//!
+//! Frames are polars frames; the inner loops run over plain slices. This room imports no other room.
+
+pub mod audit;
+pub mod binarise;
+pub mod columns;
+pub mod csr;
+pub mod dictionary;
+pub mod filter;
+pub mod frame;
+pub mod given;
+pub mod ids;
+pub mod lists;
+pub mod maths;
+pub mod pool;
+pub mod proposal;
+pub mod read;
+pub mod read_split;
+pub mod remap;
+pub mod rng;
+pub mod runs;
+pub mod sample;
+pub mod split;
+pub mod stream;
+pub mod synthesize;
+
+pub use ncf_pipe_fault::{Class, Fault, Result};

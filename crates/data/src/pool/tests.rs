@@ -1,0 +1,176 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Class;
+use crate::csr::Csr;
+use crate::frame::{FrameMeta, ITEM, ParquetFile, USER, dense_ids};
+use crate::proposal::{Proposal, Weights};
+use crate::rng::{Philox, Stream};
+use crate::sample::Sampler;
+
+const UNIFORM: Proposal = Proposal::Uniform { n_items: 12 };
+
+fn csr(rows: &[BTreeSet<u32>], n_items: u32) -> Csr {
+    let pairs = rows.iter().enumerate().flat_map(|(u, row)| row.iter().map(move |&i| (u as u32, i)));
+    let (users, items): (Vec<u32>, Vec<u32>) = pairs.unzip();
+    Csr::from_pairs(rows.len() as u32, n_items, &users, &items).unwrap()
+}
+
+fn draw<'a>(seen: &'a Csr, proposal: &'a Proposal, negatives: usize, short: ShortPool) -> Draw<'a> {
+    let sampler = Sampler::new(seen, proposal).unwrap();
+    Draw { sampler, philox: Philox::new(7, Stream::EvalPool), negatives, short }
+}
+
+fn meta(seen: &Csr) -> FrameMeta {
+    FrameMeta::of("negative_pool").sized(seen.n_users() as usize, seen.n_items() as usize)
+}
+
+fn eval(seen: &Csr, users: &[u32], draw: Draw<'_>) -> Result<(Pool, Drawn)> {
+    let (bytes, drawn) = write_eval(users, draw, Vec::new(), &meta(seen), &mut |_| Ok(()))?;
+    Ok((Pool::read(&ParquetFile::open(bytes)?)?, drawn))
+}
+
+fn train(seen: &Csr, positives: &[u32], draw: Draw<'_>) -> Result<(Vec<(u32, u32)>, Drawn)> {
+    let (bytes, drawn) = write_train(positives, draw, Vec::new(), &meta(seen), &mut |_| Ok(()))?;
+    let frame = ParquetFile::open(bytes)?.read(None)?;
+    let ids = |name, n| dense_ids(&frame, name, n as usize);
+    Ok((ids(USER, seen.n_users())?.into_iter().zip(ids(ITEM, seen.n_items())?).collect(), drawn))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn candidates_are_unseen_ascending_and_as_many_as_asked_or_left(
+        rows in prop::collection::vec(prop::collection::btree_set(0u32..12, 0..=12), 1..8), negatives in 1usize..20,
+        popular: bool, again: bool,
+    ) {
+        let seen = csr(&rows, 12);
+        let weights = Proposal::Weighted(Weights::popularity(&[9, 1, 4, 0, 7, 7, 3, 12, 1, 0, 55, 2], 1.0).unwrap());
+        let short = if again { ShortPool::WithReplacement } else { ShortPool::Shorter };
+        let draw = draw(&seen, if popular { &weights } else { &UNIFORM }, negatives, short);
+        let users: Vec<u32> = (0..rows.len() as u32).step_by(2).collect();
+        let (pool, drawn) = eval(&seen, &users, draw).unwrap();
+        prop_assert!(pool.rows().map(|(user, _)| user).eq(users.iter().copied()));
+        let mut short = 0;
+        for (user, list) in pool.rows() {
+            let left: Vec<u32> = (0..12).filter(|item| !rows[user as usize].contains(item)).collect();
+            let distinct: BTreeSet<u32> = list.iter().copied().collect();
+            prop_assert!(list.is_sorted());
+            prop_assert!(distinct.iter().all(|item| left.contains(item)));
+            prop_assert_eq!(distinct.len(), negatives.min(left.len()));
+            let expected = if again && !left.is_empty() { negatives } else { negatives.min(left.len()) };
+            prop_assert_eq!(list.len(), expected);
+            short += u64::from(left.len() < negatives);
+        }
+        let negatives = pool.rows().map(|(_, list)| list.len() as u64).sum();
+        prop_assert_eq!(drawn, Drawn { users: users.len() as u64, negatives, short });
+    }
+
+    #[test]
+    fn training_negatives_are_unseen_sorted_and_so_many_for_each_positive(
+        rows in prop::collection::vec(prop::collection::btree_set(0u32..12, 0..=12), 1..8), negatives in 1usize..6,
+    ) {
+        let seen = csr(&rows, 12);
+        let positives: Vec<u32> = (0..).zip(&rows).flat_map(|(u, row)| std::iter::repeat_n(u, row.len())).collect();
+        let (pairs, drawn) = train(&seen, &positives, draw(&seen, &UNIFORM, negatives, ShortPool::Shorter)).unwrap();
+        prop_assert!(pairs.is_sorted());
+        prop_assert!(pairs.iter().all(|(user, item)| !seen.contains(*user, *item)));
+        for (user, row) in rows.iter().enumerate() {
+            let found = pairs.iter().filter(|(u, _)| *u as usize == user).count();
+            prop_assert_eq!(found, if row.len() == 12 { 0 } else { negatives * row.len() });
+        }
+        prop_assert_eq!(drawn.negatives, pairs.len() as u64);
+        prop_assert_eq!(drawn.short, rows.iter().filter(|row| row.len() == 12).count() as u64);
+    }
+}
+
+#[test]
+fn a_small_catalogue_gives_what_it_has() {
+    let whole: BTreeSet<u32> = (0..5).collect();
+    let seen = csr(&[whole, BTreeSet::from([1, 2])], 5);
+    let uniform = Proposal::Uniform { n_items: 5 };
+    let (pool, drawn) = eval(&seen, &[0, 1], draw(&seen, &uniform, 99, ShortPool::Shorter)).unwrap();
+    assert_eq!(pool.candidates(0), Some(&[][..]));
+    assert_eq!(pool.candidates(1), Some(&[0, 3, 4][..]));
+    assert_eq!(drawn, Drawn { users: 2, negatives: 3, short: 2 });
+    let error = eval(&seen, &[0, 1], draw(&seen, &uniform, 99, ShortPool::Error)).unwrap_err();
+    assert_eq!(error.message, "user 0 has 0 items left, too few to draw 99");
+    let error = train(&seen, &[0, 0], draw(&seen, &uniform, 2, ShortPool::Error)).unwrap_err();
+    assert_eq!(error.message, "user 0 has 0 items left, too few to draw 2");
+    assert!(train(&seen, &[1, 1], draw(&seen, &uniform, 99, ShortPool::Error)).is_ok());
+}
+
+#[test]
+fn nobody_to_draw_for_gives_an_empty_file_and_disorder_an_error() {
+    let seen = csr(&[BTreeSet::new()], 12);
+    let (pool, drawn) = eval(&seen, &[], draw(&seen, &UNIFORM, 99, ShortPool::Shorter)).unwrap();
+    assert!(pool.is_empty() && drawn == Drawn::default());
+    let unsorted = train(&seen, &[1, 0], draw(&seen, &UNIFORM, 4, ShortPool::Shorter)).unwrap_err();
+    assert_eq!(unsorted.message, "the training positives are not in the order of their users");
+    assert_eq!(train(&seen, &[], draw(&seen, &UNIFORM, 4, ShortPool::Shorter)).unwrap().0, []);
+}
+
+#[test]
+fn pools_do_not_depend_on_threads_or_on_other_users() {
+    let n_users = 30_000;
+    let rows: Vec<BTreeSet<u32>> = (0..n_users).map(|u| (0..3).map(|k| (u * 7 + k * 5) % 500).collect()).collect();
+    let seen = csr(&rows, 500);
+    let uniform = Proposal::Uniform { n_items: 500 };
+    let draw = draw(&seen, &uniform, 99, ShortPool::Shorter);
+    let users: Vec<u32> = (0..n_users).collect();
+    let positives: Vec<u32> = users.iter().flat_map(|u| [*u, *u, *u]).collect();
+    let bytes = |users: &[u32], positives: &[u32]| {
+        let lists = write_eval(users, draw, Vec::new(), &meta(&seen), &mut |_| Ok(())).unwrap().0;
+        let pairs = write_train(positives, draw, Vec::new(), &meta(&seen), &mut |_| Ok(())).unwrap().0;
+        (lists, pairs)
+    };
+    let expected = bytes(&users, &positives);
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert!(pool.install(|| bytes(&users, &positives)) == expected);
+    }
+    let whole = Pool::read(&ParquetFile::open(expected.0).unwrap()).unwrap();
+    let (part, _) = eval(&seen, &[29_999], draw).unwrap();
+    assert_eq!(part.candidates(29_999), whole.candidates(29_999));
+    assert_eq!(part.candidates(0), None);
+}
+
+#[test]
+fn the_caller_can_stop_the_drawing() {
+    let seen = csr(&[BTreeSet::new()], 12);
+    let draw = draw(&seen, &UNIFORM, 3, ShortPool::Shorter);
+    let stop = &mut |_| Err(Fault::cancelled());
+    assert_eq!(write_eval(&[0], draw, Vec::new(), &meta(&seen), stop).unwrap_err().class, Class::Cancelled);
+    assert_eq!(write_train(&[0], draw, Vec::new(), &meta(&seen), stop).unwrap_err().class, Class::Cancelled);
+}
+
+#[test]
+fn lists_are_read_back_as_written() {
+    let users: Vec<u32> = (0..10_000).map(|k| 2 * k).collect();
+    let lists: Vec<Vec<u32>> = (0..10_000u32).map(|k| (0..k % 7).map(|j| k.midpoint(j)).collect()).collect();
+    let ends = lists.iter().scan(0, |end, list| {
+        *end += list.len();
+        Some(*end)
+    });
+    let offsets: Vec<usize> = std::iter::once(0).chain(ends).collect();
+    let pool = Pool::new(20_000, 6_000, users, offsets, lists.concat()).unwrap();
+    let bytes = pool.write(Vec::new(), &FrameMeta::of("read_split")).unwrap();
+    assert_eq!(Pool::read(&ParquetFile::open(bytes).unwrap()).unwrap(), pool);
+    assert_eq!(pool.candidates(6), Some(&[1, 2, 2][..]));
+}
+
+#[test]
+fn lists_that_do_not_fit_are_refused() {
+    let message = |users: &[u32], offsets: &[usize], items: &[u32]| {
+        Pool::new(3, 5, users.to_vec(), offsets.to_vec(), items.to_vec()).unwrap_err().message
+    };
+    assert_eq!(message(&[1, 1], &[0, 0, 0], &[]), "user 1 comes after user 1, not in ascending order");
+    assert_eq!(message(&[3], &[0, 0], &[]), "user id 3 is not below the number of users, 3");
+    assert_eq!(message(&[0], &[0, 1], &[]), "offsets do not cut 0 items into 1 lists");
+    assert_eq!(message(&[0, 1], &[0, 2, 1], &[0]), "offsets do not cut 1 items into 2 lists");
+    assert_eq!(message(&[0], &[0, 2], &[2, 1]), "the candidates of user 0 are not in ascending order");
+    assert_eq!(message(&[0], &[0, 1], &[5]), "item id 5, a candidate of user 0, is not below the number of items, 5");
+}

@@ -1,0 +1,227 @@
+//! Reads interactions from files of many formats into [`Columns`], strictly: a line that is not what it should be is
+//! never guessed at.
+//!
+//! Text is read in large batches. While the next batch is read, the last one is parsed by all threads; line numbers
+//! are kept by counting lines, never by looking back. Whether ids are integers or strings is decided by all ids of the
+//! column, so that the order of the lines does not matter.
+
+mod bad;
+mod batches;
+mod delimited;
+mod field;
+mod jsonl;
+mod layout;
+mod lines;
+mod options;
+mod parquet;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+
+pub use batches::Hooks;
+pub use options::{
+    Auto, ColumnMap, ColumnRef, Encoding, FORMATS, Format, Header, IdKind, OnBadLine, Options, TimestampUnit,
+    check_separator,
+};
+pub use parquet::read_parquet;
+
+pub(crate) use bad::LineLog;
+pub(crate) use batches::{Batch, Batches, Sizes, drive};
+pub(crate) use field::{Id, IdRule};
+pub(crate) use lines::each_line;
+pub(crate) use table::{Block, Builder, Has, Row, Shape};
+
+use bad::BadLines;
+use batches::record_end;
+use delimited::Delimited;
+use jsonl::{JsonLines, Names};
+use layout::Layout;
+use lines::{check_text, trim};
+
+use crate::columns::Columns;
+use crate::{Fault, Result};
+
+/// What is known of a file before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File<'a> {
+    /// Its name for messages.
+    pub name: &'a str,
+    /// Its length in bytes, if known; it only helps to take the right amount of memory at once.
+    pub size: Option<u64>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The interactions, in the canonical order.
+    pub columns: Columns,
+    /// How many lines (or rows of a Parquet file) there were, without a header.
+    pub lines: u64,
+    /// How many of them were left out because they are bad.
+    pub skipped: u64,
+    /// What was wrong with the first of those.
+    pub warning: Option<String>,
+}
+
+/// Reads a text file of any format but Parquet.
+///
+/// # Errors
+/// When the stream cannot be read, when its form does not fit the options, when there are bad lines (unless they are to
+/// be skipped), and when there are no interactions at all.
+pub fn read_text(input: impl Read + Send, file: File<'_>, options: &Options, hooks: Hooks<'_>) -> Result<Reading> {
+    let kind = IdRule::Kind(options.ids);
+    read_with(input, file, options, [kind, kind], Sizes::default(), hooks)
+}
+
+/// As [`read_text`], with rules for user and item ids.
+///
+/// # Errors
+/// As [`read_text`].
+pub(crate) fn read_with(
+    input: impl Read + Send,
+    File { name, size }: File<'_>,
+    options: &Options,
+    [user, item]: [IdRule; 2],
+    sizes: Sizes,
+    hooks: Hooks<'_>,
+) -> Result<Reading> {
+    let quote = options.separator.bytes().next().filter(|_| options.format == Format::Csv);
+    let (batches, mut first) = open(input, name, quote, sizes)?;
+    let encoding = options.encoding;
+    let unit = options.timestamp_unit;
+    if options.format == Format::Jsonl {
+        let shape = Shape::new(user, item, Has { rating: true, timestamp: true, clean: true });
+        let parser = JsonLines { names: Names::new(&options.columns), shape, unit, encoding };
+        let mut builder = Builder::new(&parser.shape, 0);
+        let parse = |origin: u64, chunk: &[u8]| parser.parse(origin, chunk);
+        drive(batches, first, parse, |blocks, bytes| absorb(&mut builder, blocks, size, bytes), hooks)?;
+        keep_common(&mut builder, name)?;
+        return finish(builder, 0, name, options, "line");
+    }
+    let (layout, header) = find_layout(&mut first, name, options, quote)?;
+    let parser = Delimited { shape: Shape::new(user, item, layout.has), layout, unit, encoding };
+    let mut builder = Builder::new(&parser.shape, header);
+    let parse = |origin: u64, chunk: &[u8]| parser.parse(origin, chunk);
+    drive(batches, first, parse, |blocks, bytes| absorb(&mut builder, blocks, size, bytes), hooks)?;
+    finish(builder, header, name, options, "line")
+}
+
+/// Starts to read a text file and refuses what is no text, or nothing at all.
+pub(crate) fn open<R: Read>(input: R, name: &str, quote: Option<u8>, sizes: Sizes) -> Result<(Batches<R>, Batch)> {
+    let mut batches = Batches::new(input, name, quote, sizes);
+    let first = batches.next(Vec::new())?;
+    if let Some(error) = refuse_binary(first.records(), name).or_else(|| first.failure(name)) {
+        return Err(error);
+    }
+    if first.records().is_empty() {
+        return Err(nothing(name, "the file is empty"));
+    }
+    Ok((batches, first))
+}
+
+/// Adds the blocks of a batch of so many `bytes` from a file of so many bytes.
+fn absorb(builder: &mut Builder<'_>, blocks: Vec<Block>, size: Option<u64>, bytes: u64) -> Result<u64> {
+    let whole = size.unwrap_or(bytes) as f64 / bytes.max(1) as f64;
+    builder.absorb(blocks, whole)?;
+    Ok(builder.log().lines())
+}
+
+/// Files that are something else altogether, by their first bytes.
+fn refuse_binary(bytes: &[u8], name: &str) -> Option<Fault> {
+    let kinds: [(&[u8], &str, &str); 6] = [
+        (b"PAR1", "a Parquet file", "set `format: parquet`"),
+        (b"\x1f\x8b", "compressed with gzip", "decompress it first"),
+        (b"PK\x03\x04", "a zip archive", "unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "compressed with zstd", "decompress it first"),
+        (b"\xff\xfe", "UTF-16", "convert it to UTF-8 first"),
+        (b"\xfe\xff", "UTF-16", "convert it to UTF-8 first"),
+    ];
+    let (_, what, help) = kinds.into_iter().find(|(start, ..)| bytes.starts_with(start))?;
+    Some(Fault::data(format!("`{name}` is {what}, not text")).help(help))
+}
+
+fn nothing(name: &str, why: &str) -> Fault {
+    Fault::data(format!("0 interactions in `{name}`: {why}")).help("check the path and `format`")
+}
+
+/// The layout that the first record leads to, and how many lines the header takes.
+fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u8>) -> Result<(Layout, u64)> {
+    let records = first.records();
+    let mut start = 0;
+    let (record, end, line) = loop {
+        let end = record_end(records, start, quote);
+        let record = trim(&records[start..end]);
+        let line = 1 + memchr::memchr_iter(b'\n', &records[..start]).count() as u64;
+        if !record.is_empty() {
+            break (record, end, line);
+        }
+        if end >= records.len() {
+            return Err(nothing(name, "the file has only blank lines"));
+        }
+        if options.header {
+            return Err(Fault::data(format!("{name}:{line}: the line is blank, but a header should be here"))
+                .help("remove the line, or set `header: false`"));
+        }
+        start = end;
+    };
+    let bad = |what: String| {
+        let mut bad = BadLines::default();
+        bad.push(line, record, || what);
+        Fault::data(bad.describe(name, "line"))
+    };
+    let text = lines::decode(record, options.encoding);
+    check_text(&text, false, start as u64).map_err(bad)?;
+    let fields = delimited::split(&text, options.separator.as_bytes(), options.format == Format::Csv).map_err(bad)?;
+    let fields: Vec<String> = fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+    let layout = Layout::of(&fields, options, name)?;
+    if !options.header {
+        return Ok((layout, 0));
+    }
+    let lines = memchr::memchr_iter(b'\n', &records[..end]).count() as u64;
+    first.skip(end);
+    Ok((layout, lines.max(1)))
+}
+
+/// In JSON lines, an optional column is one that all objects have. If only some have it, none may guess.
+fn keep_common(builder: &mut Builder<'_>, name: &str) -> Result<()> {
+    let rows = builder.rows();
+    let mut has = [true; 3];
+    for ((has, lack), column) in has.iter_mut().zip(builder.lacks()).zip(["rating", "timestamp", "clean"]) {
+        *has = lack.rows == 0;
+        if lack.rows > 0 && lack.rows < rows {
+            return Err(Fault::data(format!(
+                "{} of {rows} lines in `{name}` have no {column}, the first is line {}",
+                lack.rows, lack.first
+            ))
+            .help(format!(
+                "name the column under `columns` to make it required, and set `on_bad_line: skip` to leave out the \
+                 lines without a {column}"
+            )));
+        }
+    }
+    let [rating, timestamp, clean] = has;
+    builder.keep(Has { rating, timestamp, clean });
+    Ok(())
+}
+
+/// Joins the rows and sorts them, unless there are none, or bad lines that may not be skipped.
+fn finish(builder: Builder<'_>, header: u64, name: &str, options: &Options, unit: &str) -> Result<Reading> {
+    let bad = builder.log().bad().clone();
+    let lines = builder.log().lines() - header;
+    if bad.count > 0 && (options.on_bad_line == OnBadLine::Error || builder.rows() == 0) {
+        let empty = if builder.rows() == 0 { "0 interactions: " } else { "" };
+        return Err(Fault::data(format!("{empty}{}", bad.describe(name, unit))).help(format!(
+            "check `format`, `columns` and `encoding`, or leave such {unit}s out with `on_bad_line: skip`"
+        )));
+    }
+    if builder.rows() == 0 {
+        let why = if header > 0 { "the file has only a header".to_owned() } else { format!("the file has no {unit}s") };
+        return Err(nothing(name, &why));
+    }
+    let mut columns = builder.finish()?;
+    columns.sort_canonical();
+    let warning = (bad.count > 0).then(|| format!("left out {}", bad.describe(name, unit)));
+    Ok(Reading { columns, lines, skipped: bad.count, warning })
+}

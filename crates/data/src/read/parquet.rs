@@ -1,0 +1,326 @@
+//! Rows of Parquet files, row group by row group.
+//!
+//! What the file's writer declared as a type is believed, what it wrote is checked: ranges, missing values, and the
+//! soundness of the bytes, on which the decoder may panic.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::error::ArrowError;
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
+use rayon::prelude::*;
+
+use crate::read::batches::Hooks;
+use crate::read::field::{self, Id, IdRule};
+use crate::read::layout::Layout;
+use crate::read::options::{Options, Role, TimestampUnit};
+use crate::read::table::{Block, Builder, Row, Shape};
+use crate::read::{Reading, finish};
+use crate::{Fault, Result};
+
+/// Rows that are decoded together.
+const ROWS: usize = 1 << 15;
+
+/// Reads a Parquet file that lies in memory. `name` is its name for messages.
+///
+/// # Errors
+/// When the bytes are not a sound Parquet file, a column is missing or has a type that does not fit, when there are bad
+/// rows (unless they are to be skipped), and when there are no interactions at all.
+pub fn read_parquet(bytes: &[u8], name: &str, options: &Options, hooks: Hooks<'_>) -> Result<Reading> {
+    let metadata = guarded(name, || footer(bytes, name))?;
+    let fields: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let layout = Layout::of(&fields, &Options { header: true, ..options.clone() }, name)?;
+    let kind = IdRule::Kind(options.ids);
+    let parser = Parser { shape: Shape::new(kind, kind, layout.has), layout, unit: options.timestamp_unit, name };
+    for (field, role) in metadata.schema().fields().iter().zip(&parser.layout.roles) {
+        if let Some(role) = role {
+            parser.check_type(*role, field.name(), field.data_type())?;
+        }
+    }
+
+    let groups: Vec<(usize, u64)> = metadata
+        .metadata()
+        .row_groups()
+        .iter()
+        .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+        .enumerate()
+        .collect();
+    let total = groups.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
+    let mut builder = Builder::new(&parser.shape, 0);
+    // As many row groups at a time as there are threads: a row group may be large.
+    for groups in groups.chunks(rayon::current_num_threads()) {
+        if (hooks.cancelled)() {
+            return Err(Fault::cancelled());
+        }
+        let read = |&(group, rows): &(usize, u64)| guarded(name, || parser.group(bytes, &metadata, group, rows));
+        let blocks: Vec<Vec<Block>> = groups.par_iter().with_max_len(1).map(read).collect::<Result<_>>()?;
+        let rows = groups.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
+        builder.absorb(blocks.into_iter().flatten().collect(), total as f64 / rows.max(1) as f64)?;
+        (hooks.advance)((bytes.len() as f64 * rows as f64 / total.max(1) as f64) as u64);
+    }
+    finish(builder, 0, name, options, "row")
+}
+
+fn damaged(name: &str, reason: &dyn std::fmt::Display) -> Fault {
+    Fault::data(format!("`{name}` is not a sound Parquet file: {reason}"))
+        .help("make the file again with the program that wrote it")
+}
+
+/// Turns panics into errors: decoders have been seen to panic on damaged files.
+fn guarded<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(name, &"its bytes cannot be decoded")))
+}
+
+/// The bytes at a place that a footer, which may lie, points to.
+fn slice<'a>(bytes: &'a [u8], range: &Range<u64>, name: &str) -> Result<&'a [u8]> {
+    let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+    let found = place.and_then(|(start, end)| bytes.get(start..end));
+    found.ok_or_else(|| damaged(name, &"a column lies outside of the file"))
+}
+
+/// What the footer says.
+fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
+    let fault = |error: ParquetError| damaged(name, &error);
+    let tail = bytes.last_chunk().ok_or_else(|| damaged(name, &"it is too short"))?;
+    let length = FooterTail::try_new(tail).map_err(fault)?.metadata_length() as u64;
+    let end = (bytes.len() - tail.len()) as u64;
+    let start = end.checked_sub(length).ok_or_else(|| damaged(name, &"its footer is longer than the file"))?;
+    let metadata = ParquetMetaDataReader::decode_metadata(slice(bytes, &(start..end), name)?).map_err(fault)?;
+    // Without the hints of arrow writers, columns have the plain types of the Parquet schema.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(fault)
+}
+
+/// Turns row groups into blocks of rows.
+struct Parser<'a> {
+    layout: Layout,
+    shape: Shape,
+    unit: TimestampUnit,
+    name: &'a str,
+}
+
+impl Parser<'_> {
+    /// Refuses types that cannot be what the column is.
+    fn check_type(&self, role: Role, column: &str, kind: &DataType) -> Result<()> {
+        use DataType::{Boolean, Date32, Date64, LargeUtf8, Timestamp, Utf8, Utf8View};
+        let fits = match role {
+            Role::User | Role::Item => kind.is_integer() || matches!(kind, Utf8 | LargeUtf8 | Utf8View),
+            Role::Rating => kind.is_numeric(),
+            Role::Timestamp => {
+                kind.is_integer() || kind.is_floating() || matches!(kind, Timestamp(..) | Date32 | Date64)
+            }
+            Role::Clean => kind.is_integer() || *kind == Boolean,
+        };
+        if fits {
+            return Ok(());
+        }
+        let wanted = match role {
+            Role::User => "user ids are integers or strings",
+            Role::Item => "item ids are integers or strings",
+            Role::Rating => "ratings are numbers",
+            Role::Timestamp => "timestamps are timestamps or integers",
+            Role::Clean => "clean flags are booleans, or 0 and 1",
+        };
+        let what = format!("column `{column}` of `{}` has type {kind}, but {wanted}", self.name);
+        Err(Fault::data(what).help("change the type where the file is made, or name another column under `columns`"))
+    }
+
+    /// The rows of a row group of so many rows.
+    fn group(&self, bytes: &[u8], metadata: &ArrowReaderMetadata, group: usize, rows: u64) -> Result<Vec<Block>> {
+        let fault = |error: ParquetError| damaged(self.name, &error);
+        let wanted = self.layout.roles.iter().enumerate().filter(|(_, role)| role.is_some());
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted.map(|(root, _)| root));
+        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
+            .with_row_groups(vec![group])
+            .with_projection(mask)
+            .with_batch_size(ROWS)
+            .build()
+            .map_err(fault)?;
+        let mut blocks = Vec::new();
+        let mut found = 0;
+        let mut asked = Vec::new();
+        loop {
+            match decoder.try_decode().map_err(fault)? {
+                DecodeResult::Data(batch) => {
+                    found += batch.num_rows() as u64;
+                    blocks.push(self.batch(&batch)?);
+                }
+                DecodeResult::NeedsData(ranges) if ranges != asked => {
+                    let data = |range| slice(bytes, range, self.name).map(|bytes| bytes.to_vec().into());
+                    let data = ranges.iter().map(data).collect::<Result<_>>()?;
+                    asked.clone_from(&ranges);
+                    decoder.push_ranges(ranges, data).map_err(fault)?;
+                }
+                // Asking for the same bytes again would go on for ever.
+                DecodeResult::NeedsData(_) => return Err(damaged(self.name, &"a column lies outside of the file")),
+                DecodeResult::Finished if found == rows => return Ok(blocks),
+                DecodeResult::Finished => {
+                    let what = format!("row group {group} has {found} rows instead of {rows}");
+                    return Err(damaged(self.name, &what));
+                }
+            }
+        }
+    }
+
+    fn batch(&self, batch: &RecordBatch) -> Result<Block> {
+        let fault = |error: &dyn std::fmt::Display| damaged(self.name, error);
+        let mut columns = [const { None }; 5];
+        // The projection keeps the order of the file.
+        for (role, array) in self.layout.roles.iter().flatten().zip(batch.columns()) {
+            columns[*role as usize] = Some(Values::of(*role, array).map_err(|error| fault(&error))?);
+        }
+        let [Some(user), Some(item), rating, timestamp, clean] = columns else {
+            return Err(fault(&"a column is missing"));
+        };
+        let mut block = Block::new(&self.shape);
+        for row in 0..batch.num_rows() {
+            match self.row([&user, &item], [rating.as_ref(), timestamp.as_ref(), clean.as_ref()], row) {
+                Ok(row) => block.push(row),
+                Err(what) => block.log.push_bad(b"", || what),
+            }
+        }
+        Ok(block)
+    }
+
+    fn row<'a>(&self, ids: [&'a Values; 2], others: [Option<&Values>; 3], row: usize) -> Result<Row<'a>, String> {
+        let fault = |role: Role| move |what: String| format!("{} {what}", role.name());
+        let mut out = Row {
+            user: ids[0].id(row, self.shape.user).map_err(fault(Role::User))?,
+            item: ids[1].id(row, self.shape.item).map_err(fault(Role::Item))?,
+            ..Row::default()
+        };
+        let [rating, timestamp, clean] = others;
+        if let Some(values) = rating {
+            out.rating = values.rating(row).map_err(fault(Role::Rating))?;
+        }
+        if let Some(values) = timestamp {
+            out.timestamp = values.timestamp(row, self.unit).map_err(fault(Role::Timestamp))?;
+        }
+        if let Some(values) = clean {
+            out.clean = values.flag(row).map_err(fault(Role::Clean))?;
+        }
+        Ok(out)
+    }
+}
+
+/// A column in one of the few types that all others are widened to.
+struct Values {
+    array: ArrayRef,
+    meaning: Meaning,
+}
+
+/// What the values of an array are.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// `Int64`.
+    Int,
+    /// `UInt64`.
+    Unsigned,
+    /// `Float32`.
+    Single,
+    /// `Float64`.
+    Double,
+    /// `LargeUtf8`.
+    Text,
+    /// `Boolean`.
+    Flag,
+    /// `Int64`: so many in a second, since 1970.
+    Time(i64),
+    /// `Int64`: days since 1970.
+    Days,
+}
+
+impl Values {
+    fn of(role: Role, array: &ArrayRef) -> Result<Self, ArrowError> {
+        let kind = array.data_type();
+        let (meaning, wide) = match kind {
+            // The rating is a float in the end, whatever it was.
+            _ if role == Role::Rating => (Meaning::Single, DataType::Float32),
+            DataType::UInt64 => (Meaning::Unsigned, DataType::UInt64),
+            DataType::Boolean => (Meaning::Flag, DataType::Boolean),
+            DataType::Timestamp(TimeUnit::Second, _) => (Meaning::Time(1), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => (Meaning::Time(1_000), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => (Meaning::Time(1_000_000), DataType::Int64),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => (Meaning::Time(1_000_000_000), DataType::Int64),
+            DataType::Date32 => (Meaning::Days, DataType::Int64),
+            kind if kind.is_floating() => (Meaning::Double, DataType::Float64),
+            kind if kind.is_integer() => (Meaning::Int, DataType::Int64),
+            _ => (Meaning::Text, DataType::LargeUtf8),
+        };
+        Ok(Self { array: cast(array, &wide)?, meaning })
+    }
+
+    fn present(&self, row: usize) -> Result<(), String> {
+        if self.array.is_null(row) { Err("is missing".to_owned()) } else { Ok(()) }
+    }
+
+    /// An integer within 64 bits with a sign.
+    fn integer(&self, row: usize) -> Result<i64, String> {
+        self.present(row)?;
+        match self.meaning {
+            Meaning::Int | Meaning::Time(_) | Meaning::Days => Ok(self.array.as_primitive::<Int64Type>().value(row)),
+            Meaning::Unsigned => {
+                let value = self.array.as_primitive::<UInt64Type>().value(row);
+                i64::try_from(value).map_err(|_| format!("{value} is past 64 bits with a sign"))
+            }
+            Meaning::Double => {
+                let value = self.array.as_primitive::<Float64Type>().value(row);
+                field::integral(value).ok_or_else(|| format!("{value:?} is not a whole number"))
+            }
+            Meaning::Single | Meaning::Text | Meaning::Flag => Err("is not an integer".to_owned()),
+        }
+    }
+
+    fn id(&self, row: usize, rule: IdRule) -> Result<Id<'_>, String> {
+        if !matches!(self.meaning, Meaning::Text) {
+            return self.integer(row).map(Id::Int);
+        }
+        self.present(row)?;
+        let text = self.array.as_string::<i64>().value(row);
+        if text.contains('\0') {
+            return Err("holds a NUL byte".to_owned());
+        }
+        rule.parse(text.as_bytes())
+    }
+
+    fn rating(&self, row: usize) -> Result<f32, String> {
+        self.present(row)?;
+        // All ratings are made singles.
+        let value = self.array.as_primitive::<Float32Type>().value(row);
+        field::finite(value).map_err(|()| format!("{value} is not a finite number"))
+    }
+
+    fn timestamp(&self, row: usize, unit: TimestampUnit) -> Result<i64, String> {
+        let value = self.integer(row)?;
+        match self.meaning {
+            Meaning::Time(per_second) => Ok(value.div_euclid(per_second)),
+            // 32 bits of days are far from 64 bits of seconds.
+            Meaning::Days => Ok(value * 86_400),
+            _ => Ok(field::seconds(value, unit)),
+        }
+    }
+
+    fn flag(&self, row: usize) -> Result<bool, String> {
+        if matches!(self.meaning, Meaning::Flag) {
+            self.present(row)?;
+            return Ok(self.array.as_boolean().value(row));
+        }
+        match self.integer(row)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            value => Err(format!("{value} is none of 0 and 1")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Rows on their way into columns: blocks filled in parallel, appended in the order of the file.
+
+use std::hash::RandomState;
+use std::sync::{Mutex, PoisonError};
+
+use crate::columns::Columns;
+use crate::ids::{BlockIds, IdBuilder};
+use crate::read::bad::LineLog;
+use crate::read::field::{Id, IdRule};
+use crate::{Fault, Result};
+
+/// One interaction. What the file does not have is left at its default.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) user: Id<'a>,
+    pub(crate) item: Id<'a>,
+    pub(crate) rating: f32,
+    pub(crate) timestamp: i64,
+    pub(crate) clean: bool,
+    /// Which optional columns this row lacks, in a format where each row names its own.
+    pub(crate) lacks: Has,
+}
+
+impl Default for Row<'_> {
+    fn default() -> Self {
+        Self { user: Id::Int(0), item: Id::Int(0), rating: 0.0, timestamp: 0, clean: false, lacks: Has::default() }
+    }
+}
+
+/// A set of optional columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Has {
+    pub(crate) rating: bool,
+    pub(crate) timestamp: bool,
+    pub(crate) clean: bool,
+}
+
+/// The rows that lack an optional column.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lack {
+    /// How many there are.
+    pub(crate) rows: u64,
+    /// The number of the first one's line.
+    pub(crate) first: u64,
+}
+
+impl Lack {
+    fn add(&mut self, rows: u64, first: u64) {
+        if self.rows == 0 && rows > 0 {
+            self.first = first;
+        }
+        self.rows += rows;
+    }
+}
+
+/// The rows that lack the rating, the timestamp, the clean flag.
+type Lacks = [Lack; 3];
+
+/// The optional columns of some rows.
+#[derive(Debug, Default)]
+struct Values {
+    rating: Vec<f32>,
+    timestamp: Vec<i64>,
+    clean: Vec<bool>,
+}
+
+impl Values {
+    fn clear(&mut self) {
+        self.rating.clear();
+        self.timestamp.clear();
+        self.clean.clear();
+    }
+}
+
+/// The emptied columns of a block: users, items, and the others.
+type Spare = (Vec<i64>, Vec<i64>, Values);
+
+/// What all blocks of a file have in common.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) user: IdRule,
+    pub(crate) item: IdRule,
+    pub(crate) has: Has,
+    state: RandomState,
+    /// Memory of blocks that were appended, for blocks to come.
+    spare: Mutex<Vec<Spare>>,
+}
+
+impl Shape {
+    pub(crate) fn new(user: IdRule, item: IdRule, has: Has) -> Self {
+        Self { user, item, has, state: RandomState::new(), spare: Mutex::default() }
+    }
+}
+
+/// Rows read from one part of the file.
+#[derive(Debug)]
+pub(crate) struct Block {
+    state: RandomState,
+    pub(crate) user: BlockIds,
+    pub(crate) item: BlockIds,
+    values: Values,
+    has: Has,
+    lacks: Lacks,
+    /// The lines that the rows were read from.
+    pub(crate) log: LineLog,
+}
+
+impl Block {
+    /// An empty block.
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let spare = shape.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (user, item, values) = spare.unwrap_or_default();
+        Self {
+            user: BlockIds::new(shape.user.integers(), user, &shape.state),
+            item: BlockIds::new(shape.item.integers(), item, &shape.state),
+            values,
+            state: shape.state.clone(),
+            has: shape.has,
+            lacks: Lacks::default(),
+            log: LineLog::default(),
+        }
+    }
+
+    /// Adds the row of the next line.
+    #[inline]
+    pub(crate) fn push(&mut self, row: Row<'_>) {
+        push_id(&mut self.user, row.user, &self.state);
+        push_id(&mut self.item, row.item, &self.state);
+        if self.has.rating {
+            self.values.rating.push(row.rating);
+        }
+        if self.has.timestamp {
+            self.values.timestamp.push(row.timestamp);
+        }
+        if self.has.clean {
+            self.values.clean.push(row.clean);
+        }
+        if row.lacks != Has::default() {
+            let Has { rating, timestamp, clean } = row.lacks;
+            for (lack, lacks) in self.lacks.iter_mut().zip([rating, timestamp, clean]) {
+                lack.add(u64::from(lacks), self.log.lines() + 1);
+            }
+        }
+        self.log.good();
+    }
+}
+
+#[inline]
+fn push_id(ids: &mut BlockIds, id: Id<'_>, state: &RandomState) {
+    match id {
+        Id::Int(id) => ids.push_integer(id),
+        Id::Text(text) => ids.push_text(text, state),
+    }
+}
+
+/// The rows of all blocks so far.
+#[derive(Debug)]
+pub(crate) struct Builder<'a> {
+    shape: &'a Shape,
+    has: Has,
+    user: IdBuilder,
+    item: IdBuilder,
+    values: Values,
+    lacks: Lacks,
+    log: LineLog,
+    rows: u64,
+    reserved: bool,
+}
+
+impl<'a> Builder<'a> {
+    /// `lines` is the number of lines before the first block, such as a header.
+    pub(crate) fn new(shape: &'a Shape, lines: u64) -> Self {
+        Self {
+            shape,
+            has: shape.has,
+            user: IdBuilder::new(shape.user.integers(), &shape.state),
+            item: IdBuilder::new(shape.item.integers(), &shape.state),
+            values: Values::default(),
+            lacks: Lacks::default(),
+            log: LineLog::below(lines),
+            rows: 0,
+            reserved: false,
+        }
+    }
+
+    /// Adds the blocks that follow in the file. `whole` is how many times more rows the whole file is thought to have
+    /// than the first blocks, so that its columns can be had in one piece.
+    ///
+    /// # Errors
+    /// When there are too many different ids.
+    pub(crate) fn absorb(&mut self, blocks: Vec<Block>, whole: f64) -> Result<()> {
+        let mut users = Vec::with_capacity(blocks.len());
+        let mut items = Vec::with_capacity(blocks.len());
+        let mut values = Vec::with_capacity(blocks.len());
+        let mut rows = 0;
+        for block in blocks {
+            for (lack, other) in self.lacks.iter_mut().zip(block.lacks) {
+                lack.add(other.rows, other.first + self.log.lines());
+            }
+            self.log.append(block.log);
+            rows += block.user.len();
+            users.push(block.user);
+            items.push(block.item);
+            values.push(block.values);
+        }
+        self.rows += rows as u64;
+        if self.rows > u64::from(u32::MAX) {
+            return Err(Fault::data(format!("more than {} interactions", u32::MAX))
+                .help("split the data into parts and prepare each of them"));
+        }
+        if !self.reserved && rows > 0 {
+            self.reserved = true;
+            // A little more than expected: what is not used is never touched.
+            self.reserve((rows as f64 * whole * 1.03) as usize);
+        }
+        let Self { user, item, values: all, .. } = self;
+        let append = || {
+            for values in &values {
+                all.rating.extend_from_slice(&values.rating);
+                all.timestamp.extend_from_slice(&values.timestamp);
+                all.clean.extend_from_slice(&values.clean);
+            }
+        };
+        let (users, (items, ())) = rayon::join(|| user.absorb(users), || rayon::join(|| item.absorb(items), append));
+        let mut spare = self.shape.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((user, item), mut values) in users?.into_iter().zip(items?).zip(values) {
+            values.clear();
+            spare.push((user, item, values));
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many rows. Columns grow as they must where there is not so much memory.
+    fn reserve(&mut self, rows: usize) {
+        let rows = rows.min(u32::MAX as usize);
+        self.user.reserve(rows);
+        self.item.reserve(rows);
+        let wanted = |has: bool| if has { rows } else { 0 };
+        let _ = self.values.rating.try_reserve_exact(wanted(self.has.rating));
+        let _ = self.values.timestamp.try_reserve_exact(wanted(self.has.timestamp));
+        let _ = self.values.clean.try_reserve_exact(wanted(self.has.clean));
+    }
+
+    /// The lines so far.
+    pub(crate) fn log(&self) -> &LineLog {
+        &self.log
+    }
+
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The rows that lack the rating, the timestamp, the clean flag.
+    pub(crate) fn lacks(&self) -> Lacks {
+        self.lacks
+    }
+
+    /// Leaves out the columns that are not in the set.
+    pub(crate) fn keep(&mut self, has: Has) {
+        self.has = has;
+    }
+
+    /// All rows, in the order of the file.
+    ///
+    /// # Errors
+    /// When an id is not UTF-8.
+    pub(crate) fn finish(self) -> Result<Columns> {
+        let Values { rating, timestamp, clean } = self.values;
+        Ok(Columns {
+            user: self.user.finish()?,
+            item: self.item.finish()?,
+            rating: self.has.rating.then_some(rating),
+            timestamp: self.has.timestamp.then_some(timestamp),
+            clean: self.has.clean.then_some(clean),
+            label: None,
+        })
+    }
+}

@@ -1,0 +1,423 @@
+//! Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
+//! 1, 2, 3", SC 2011).
+//!
+//! A block of 128 random bits is a pure function of a key and a counter, so any thread, in any order, on any device
+//! draws the same numbers. The layout, which other implementations must follow to the bit:
+//!
+//! | word | content |
+//! |---|---|
+//! | key 0, key 1 | the seed's low and high 32 bits |
+//! | counter 0, counter 1 | `index`'s low and high 32 bits |
+//! | counter 2 | `sub` |
+//! | counter 3 | the [`Stream`]'s number |
+//!
+//! A block `[x0, x1, x2, x3]` gives two 64-bit words: `x0 | x1 << 32`, then `x2 | x3 << 32`.
+
+use crate::maths::{ln, sin_cos_turns};
+
+/// What random numbers are for. Each purpose has blocks of its own, so that no two share a number.
+///
+/// The numbers are part of the file format: they never change and are never used again for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stream {
+    /// Random splits.
+    Split = 1,
+    /// Evaluation candidates, by user.
+    EvalPool = 2,
+    /// Fixed training negatives, by user.
+    TrainPool = 3,
+    /// Negatives redrawn each epoch, by sample; `sub` is the epoch.
+    Negatives = 4,
+    /// The order of an epoch's samples; `sub` is the epoch.
+    EpochOrder = 5,
+    /// First weights of a model, by element; `sub` is the tensor.
+    Init = 6,
+    /// Dropout masks.
+    Dropout = 7,
+    /// Activity of synthetic users.
+    SynthesizeActivity = 8,
+    /// Tastes of synthetic users.
+    SynthesizeUsers = 9,
+    /// Latent vectors and popularity order of synthetic items.
+    SynthesizeItems = 10,
+    /// Choices, ratings and times of synthetic users, by user.
+    SynthesizeRows = 11,
+    /// Resampling in significance tests.
+    Bootstrap = 12,
+}
+
+/// A keyed source of random blocks. Copying it is free; it has no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Philox {
+    key: [u32; 2],
+    stream: u32,
+}
+
+impl Philox {
+    /// The blocks of a seed for one purpose.
+    pub const fn new(seed: u64, stream: Stream) -> Self {
+        Self { key: [seed as u32, (seed >> 32) as u32], stream: stream as u32 }
+    }
+
+    /// The block at (`index`, `sub`).
+    #[inline]
+    pub const fn at(&self, index: u64, sub: u32) -> [u32; 4] {
+        philox4x32_10([index as u32, (index >> 32) as u32, sub, self.stream], self.key)
+    }
+
+    /// The two 64-bit words of the block at (`index`, `sub`).
+    #[inline]
+    pub const fn words(&self, index: u64, sub: u32) -> [u64; 2] {
+        let [a, b, c, d] = self.at(index, sub);
+        [a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32]
+    }
+
+    /// Word number `position` of the blocks (0, `sub`), (1, `sub`), …: one random 64-bit word for each element of a
+    /// long array.
+    #[inline]
+    pub const fn word(&self, position: u64, sub: u32) -> u64 {
+        let [even, odd] = self.words(position >> 1, sub);
+        if position & 1 == 0 { even } else { odd }
+    }
+
+    /// The words of the blocks (`first`, `sub`), (`first + 1`, `sub`), …, as many as fit.
+    pub fn fill(&self, first: u64, sub: u32, out: &mut [u64]) {
+        for (index, out) in (first..).zip(out.chunks_mut(2)) {
+            out.copy_from_slice(&self.words(index, sub)[..out.len()]);
+        }
+    }
+
+    /// The words of the blocks (`index`, 0), (`index`, 1), … one after the other: a sequence for one user or tensor.
+    pub const fn sequence(self, index: u64) -> Sequence {
+        Sequence { philox: self, index, block: 0, spare: None }
+    }
+}
+
+/// Philox4x32 with 10 rounds: 128 random bits from a counter and a key.
+#[inline]
+pub const fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = counter;
+    let [mut k0, mut k1] = key;
+    let mut round = 0;
+    while round < 10 {
+        let even = c0 as u64 * 0xD251_1F53;
+        let odd = c2 as u64 * 0xCD9E_8D57;
+        (c0, c1, c2, c3) = ((odd >> 32) as u32 ^ c1 ^ k0, odd as u32, (even >> 32) as u32 ^ c3 ^ k1, even as u32);
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+        round += 1;
+    }
+    [c0, c1, c2, c3]
+}
+
+/// A number below `n` (0 when `n` is 0): the high half of `word` times `n`. Its bias is below n / 2^64 (Lemire, "Fast
+/// random integer generation in an interval", 2019), and it takes exactly one word, which rejection would not.
+#[inline]
+pub const fn below(word: u64, n: u64) -> u64 {
+    ((word as u128 * n as u128) >> 64) as u64
+}
+
+/// A number in [0, 1) from the word's high 53 bits.
+#[inline]
+pub const fn unit_f64(word: u64) -> f64 {
+    (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// A number in [0, 1) from the high 24 bits.
+#[inline]
+pub const fn unit_f32(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+}
+
+/// Two independent standard normal numbers (Box and Muller, 1958), in double precision, the same on every platform
+/// (see [`crate::maths`]).
+#[inline]
+pub fn normal_pair(words: [u64; 2]) -> [f64; 2] {
+    // 1 - u lies in (0, 1], where the logarithm is finite.
+    let radius = (-2.0 * ln(1.0 - unit_f64(words[0]))).sqrt();
+    let (sin, cos) = sin_cos_turns(unit_f64(words[1]));
+    [radius * cos, radius * sin]
+}
+
+/// Random words one after the other; see [`Philox::sequence`]. It repeats after 2^33 words.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    philox: Philox,
+    index: u64,
+    block: u32,
+    spare: Option<u64>,
+}
+
+impl Sequence {
+    /// The next 64 random bits.
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
+        if let Some(word) = self.spare.take() {
+            return word;
+        }
+        let [first, second] = self.philox.words(self.index, self.block);
+        self.block = self.block.wrapping_add(1);
+        self.spare = Some(second);
+        first
+    }
+
+    /// A number below `n`; see [`below`].
+    #[inline]
+    pub fn below(&mut self, n: u64) -> u64 {
+        below(self.next_u64(), n)
+    }
+
+    /// A number in [0, 1).
+    #[inline]
+    pub fn unit(&mut self) -> f64 {
+        unit_f64(self.next_u64())
+    }
+
+    /// Two standard normal numbers; see [`normal_pair`].
+    #[inline]
+    pub fn normal_pair(&mut self) -> [f64; 2] {
+        let first = self.next_u64();
+        normal_pair([first, self.next_u64()])
+    }
+
+    /// Brings the values into random order (Fisher and Yates; Durstenfeld, 1964).
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+}
+
+/// A random permutation of 0..n of which any part can be asked for, in any order, by any thread.
+///
+/// It is a Feistel network over pairs (l, r) with l < a, r < b, a·b >= n, that is applied again while the result is
+/// not below n (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Above a few hundred, a·b
+/// exceeds n by less than a, so that a second application is rare. It was chosen over sorting by random keys because it needs no memory, no
+/// second pass over the data and no barrier: an epoch can be read in its order while it is being drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Permutation {
+    n: u64,
+    left: u64,
+    right: u64,
+    keys: [u64; Self::ROUNDS],
+}
+
+impl Permutation {
+    const ROUNDS: usize = 8;
+    /// Over fewer values a side, eight rounds do not reach all orders equally often (a chi-square test sees it).
+    const MIN_SIDE: u64 = 16;
+
+    /// The permutation of 0..n with the round keys in the blocks (0, `sub`), (1, `sub`), … of `philox`. `n` is at most
+    /// 2^62.
+    pub fn new(philox: Philox, sub: u32, n: u64) -> Self {
+        let left = (n.isqrt() + 1).max(Self::MIN_SIDE);
+        Self {
+            n,
+            left,
+            right: n.div_ceil(left).max(Self::MIN_SIDE),
+            keys: std::array::from_fn(|k| philox.word(k as u64, sub)),
+        }
+    }
+
+    /// How many numbers it permutes.
+    pub fn len(&self) -> u64 {
+        self.n
+    }
+
+    /// Whether it permutes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Where `index`, which must be below n, goes. An `index` outside stays where it is.
+    #[inline]
+    pub fn get(&self, index: u64) -> u64 {
+        if index >= self.n {
+            return index;
+        }
+        let mut value = index;
+        loop {
+            let (mut l, mut r) = (value / self.right, value % self.right);
+            for pair in self.keys.chunks_exact(2) {
+                l = add(l, below(mix(r ^ pair[0]), self.left), self.left);
+                r = add(r, below(mix(l ^ pair[1]), self.right), self.right);
+            }
+            value = l * self.right + r;
+            if value < self.n {
+                return value;
+            }
+        }
+    }
+}
+
+/// a + b modulo n, for a, b < n.
+#[inline]
+const fn add(a: u64, b: u64, n: u64) -> u64 {
+    let sum = a + b;
+    if sum >= n { sum - n } else { sum }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+#[inline]
+const fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half-width of what chi-square with `cells - 1` degrees of freedom stays below in all but one of 10^5 cases:
+    /// mean + 4.3 standard deviations is above that for the cell counts used here (normal approximation).
+    fn assert_uniform(counts: &[u64]) {
+        let total: u64 = counts.iter().sum();
+        let expected = total as f64 / counts.len() as f64;
+        let chi: f64 = counts.iter().map(|&c| (c as f64 - expected).powi(2) / expected).sum();
+        let freedom = counts.len() as f64 - 1.0;
+        assert!((chi - freedom).abs() < 5.0 * (2.0 * freedom).sqrt(), "chi-square {chi} with {freedom}");
+    }
+
+    /// `kat_vectors` of Random123 1.14: philox4x32 10.
+    #[test]
+    fn philox_gives_the_known_answers() {
+        assert_eq!(philox4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox4x32_10([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox4x32_10([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn the_counter_layout_is_the_documented_one() {
+        let philox = Philox::new(0x299f_31d0_a409_3822, Stream::Negatives);
+        let expected = philox4x32_10([0x243f_6a88, 0x85a3_08d3, 17, 4], [0xa409_3822, 0x299f_31d0]);
+        assert_eq!(philox.at(0x85a3_08d3_243f_6a88, 17), expected);
+        let words = philox.words(5, 17);
+        let [a, b, c, d] = philox.at(5, 17).map(u64::from);
+        assert_eq!(words, [a + (b << 32), c + (d << 32)]);
+        assert_eq!([philox.word(10, 17), philox.word(11, 17)], words);
+        let mut filled = [0; 3];
+        philox.fill(5, 17, &mut filled);
+        assert_eq!(filled, [words[0], words[1], philox.words(6, 17)[0]]);
+        let mut sequence = philox.sequence(5);
+        let drawn: Vec<u64> = (0..4).map(|_| sequence.next_u64()).collect();
+        assert_eq!(drawn, [philox.words(5, 0), philox.words(5, 1)].concat());
+    }
+
+    #[test]
+    fn seeds_and_streams_do_not_share_blocks() {
+        let block = |seed, stream| Philox::new(seed, stream).at(0, 0);
+        assert_ne!(block(1, Stream::Split), block(1, Stream::Init));
+        assert_ne!(block(1, Stream::Split), block(2, Stream::Split));
+        assert_ne!(block(1, Stream::Split), block(1 << 32, Stream::Split));
+    }
+
+    #[test]
+    fn below_is_uniform_and_in_range() {
+        let philox = Philox::new(3, Stream::Split);
+        let mut counts = [0; 97];
+        for position in 0..200_000 {
+            counts[below(philox.word(position, 0), 97) as usize] += 1;
+        }
+        assert_uniform(&counts);
+        assert_eq!((below(u64::MAX, u64::MAX), below(u64::MAX, 1), below(u64::MAX, 0)), (u64::MAX - 1, 0, 0));
+    }
+
+    #[test]
+    fn units_stay_below_one_and_are_uniform() {
+        assert!(unit_f64(u64::MAX) < 1.0 && unit_f32(u32::MAX) < 1.0);
+        assert_eq!((unit_f64(0), unit_f32(0)), (0.0, 0.0));
+        let mut sequence = Philox::new(4, Stream::Split).sequence(0);
+        let mut counts = [0; 64];
+        for _ in 0..100_000 {
+            counts[(sequence.unit() * 64.0) as usize] += 1;
+        }
+        assert_uniform(&counts);
+    }
+
+    #[test]
+    fn normals_have_the_moments_of_the_standard_normal() {
+        let philox = Philox::new(5, Stream::Init);
+        let n = 200_000;
+        let mut sums = [0.0; 4];
+        let mut product = 0.0;
+        for index in 0..n / 2 {
+            let [x, y] = normal_pair(philox.words(index, 0));
+            product += x * y;
+            for value in [x, y] {
+                for (power, sum) in sums.iter_mut().enumerate() {
+                    *sum += value.powi(power as i32 + 1);
+                }
+            }
+        }
+        // Moments 0, 1, 0, 3; the variances of their estimates are 1/n, 2/n, 15/n and 96/n.
+        for ((sum, moment), variance) in sums.iter().zip([0.0, 1.0, 0.0, 3.0]).zip([1.0f64, 2.0, 15.0, 96.0]) {
+            let n = n as f64;
+            assert!((sum / n - moment).abs() < 4.5 * (variance / n).sqrt(), "{sums:?}");
+        }
+        assert!((product / (n as f64 / 2.0)).abs() < 4.5 / (n as f64 / 2.0).sqrt());
+        assert!(normal_pair([u64::MAX, 0])[0].is_finite());
+    }
+
+    #[test]
+    fn shuffles_reach_all_orders_equally_often() {
+        let mut counts = [0; 120];
+        for index in 0..120_000 {
+            let mut values = [0, 1, 2, 3, 4];
+            Philox::new(6, Stream::Split).sequence(index).shuffle(&mut values);
+            counts[rank_of(&values)] += 1;
+        }
+        assert_uniform(&counts);
+    }
+
+    #[test]
+    fn permutations_reach_all_orders_equally_often() {
+        for n in 2..=5u64 {
+            let orders = (1..=n).product::<u64>();
+            let mut counts = vec![0; orders as usize];
+            for sub in 0..(orders * 1000) as u32 {
+                let permutation = Permutation::new(Philox::new(7, Stream::EpochOrder), sub, n);
+                let values: Vec<u64> = (0..n).map(|i| permutation.get(i)).collect();
+                counts[rank_of(&values)] += 1;
+            }
+            assert_uniform(&counts);
+        }
+    }
+
+    #[test]
+    fn permutations_hold_each_number_once_and_depend_on_the_epoch() {
+        let philox = Philox::new(8, Stream::EpochOrder);
+        for n in (0..70).chain([255, 256, 257, 999, 1024, 100_003]) {
+            let values = |sub| {
+                let permutation = Permutation::new(philox, sub, n);
+                (0..n).map(|i| permutation.get(i)).collect::<Vec<u64>>()
+            };
+            let mut sorted = values(0);
+            sorted.sort_unstable();
+            assert!(sorted.iter().copied().eq(0..n), "{n}");
+            assert!(n < 60 || values(0) != values(1));
+        }
+    }
+
+    #[test]
+    fn permutations_send_neighbours_anywhere() {
+        let n = 10_007;
+        let permutation = Permutation::new(Philox::new(9, Stream::EpochOrder), 0, n);
+        let mut gaps = [0; 32];
+        for i in 0..n - 1 {
+            let gap = (permutation.get(i + 1) + n - permutation.get(i)) % n;
+            gaps[(gap * 32 / n) as usize] += 1;
+        }
+        assert_uniform(&gaps);
+    }
+
+    /// The number of the order among all orders of as many values (Lehmer code).
+    fn rank_of<T: Ord>(values: &[T]) -> usize {
+        (0..values.len())
+            .fold(0, |rank, i| rank * (values.len() - i) + values[i + 1..].iter().filter(|v| **v < values[i]).count())
+    }
+}

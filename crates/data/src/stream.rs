@@ -1,0 +1,181 @@
+//! Parquet files that are written as their rows are made, so that they may exceed memory.
+
+use std::collections::VecDeque;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::errors::ParquetError;
+use parquet::file::writer::SerializedFileWriter;
+use rayon::prelude::*;
+
+use crate::frame::{BUFFER, FrameMeta, ROW_GROUP, properties};
+use crate::{Fault, Result};
+
+/// Writes batches of rows as Parquet, in row groups of [`ROW_GROUP`] rows, or another fixed number, whatever the
+/// batches' lengths: the bytes depend on nothing but the rows and the footer. Rows wait in memory until their row group
+/// is full.
+pub struct StreamWriter<W: Write + Send> {
+    file: SerializedFileWriter<BufWriter<W>>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    waiting: VecDeque<RecordBatch>,
+    rows: usize,
+    groups: usize,
+    group_rows: usize,
+}
+
+impl<W: Write + Send> StreamWriter<W> {
+    /// Starts a file with these columns: numbers, strings, and lists of Int32.
+    ///
+    /// # Errors
+    /// When a column has a type that Parquet lacks, or `out` cannot be written to.
+    pub fn new(out: W, schema: SchemaRef, meta: &FrameMeta) -> Result<Self> {
+        Self::with_row_groups(out, schema, meta, ROW_GROUP)
+    }
+
+    /// The same with row groups of another length: for lists, a row of which is many values.
+    ///
+    /// # Errors
+    /// As [`StreamWriter::new`].
+    pub fn with_row_groups(out: W, schema: SchemaRef, meta: &FrameMeta, rows: usize) -> Result<Self> {
+        let start = || {
+            let parquet_schema = ArrowSchemaConverter::new().convert(&schema)?;
+            let properties = Arc::new(properties(&schema, meta)?);
+            let out = BufWriter::with_capacity(BUFFER, out);
+            let file = SerializedFileWriter::new(out, parquet_schema.root_schema_ptr(), properties)?;
+            let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema));
+            Ok((file, factory))
+        };
+        let (file, factory) = start().map_err(|error| cannot_write(&error))?;
+        Ok(Self { file, factory, schema, waiting: VecDeque::new(), rows: 0, groups: 0, group_rows: rows.max(1) })
+    }
+
+    /// Adds rows. All row groups that become full are encoded in parallel, column by column, so it pays to add
+    /// several row groups' rows at once.
+    ///
+    /// # Errors
+    /// When the columns are not those of the file, or it cannot be written to.
+    pub fn write(&mut self, batches: impl IntoIterator<Item = RecordBatch>) -> Result<()> {
+        for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
+            self.rows += batch.num_rows();
+            self.waiting.push_back(batch);
+        }
+        let full = self.rows / self.group_rows;
+        self.encode(full).map_err(|error| cannot_write(&error))
+    }
+
+    /// Writes what is left and the footer.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn finish(mut self) -> Result<W> {
+        let rest = usize::from(self.rows > 0);
+        self.encode(rest).map_err(|error| cannot_write(&error))?;
+        let out = self.file.into_inner().map_err(|error| cannot_write(&error))?;
+        out.into_inner().map_err(|error| cannot_write(&error.into_error().into()))
+    }
+
+    fn encode(&mut self, groups: usize) -> Result<(), ParquetError> {
+        let mut tasks: Vec<(usize, Vec<ArrayRef>, ArrowColumnWriter)> = Vec::new();
+        for group in 0..groups {
+            let slices = self.next_group();
+            let writers = self.factory.create_column_writers(self.groups + group)?;
+            for (column, writer) in writers.into_iter().enumerate() {
+                tasks.push((column, slices.iter().map(|batch| Arc::clone(batch.column(column))).collect(), writer));
+            }
+        }
+        let columns = self.schema.fields().len();
+        let chunks: Vec<ArrowColumnChunk> = tasks
+            .into_par_iter()
+            .map(|(column, slices, mut writer)| {
+                // In one piece, because the ends of pages depend on how values are handed over.
+                let values = concat(&slices.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+                for leaf in compute_leaves(self.schema.field(column), &values)? {
+                    writer.write(&leaf)?;
+                }
+                writer.close()
+            })
+            .collect::<Result<_, ParquetError>>()?;
+        let mut chunks = chunks.into_iter();
+        for _ in 0..groups {
+            let mut group = self.file.next_row_group()?;
+            for chunk in chunks.by_ref().take(columns) {
+                chunk.append_to_row_group(&mut group)?;
+            }
+            group.close()?;
+        }
+        self.groups += groups;
+        Ok(())
+    }
+
+    /// Takes the next row group's rows from those that wait.
+    fn next_group(&mut self) -> Vec<RecordBatch> {
+        let mut slices = Vec::new();
+        let mut missing = self.group_rows.min(self.rows);
+        self.rows -= missing;
+        while missing > 0 {
+            let Some(batch) = self.waiting.pop_front() else { break };
+            let taken = batch.num_rows().min(missing);
+            slices.push(batch.slice(0, taken));
+            if taken < batch.num_rows() {
+                self.waiting.push_front(batch.slice(taken, batch.num_rows() - taken));
+            }
+            missing -= taken;
+        }
+        slices
+    }
+}
+
+fn cannot_write(error: &ParquetError) -> Fault {
+    Fault::io("cannot write Parquet", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, ListArray, StringArray};
+    use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+
+    use super::*;
+
+    fn batch(rows: std::ops::Range<usize>) -> RecordBatch {
+        let users: ArrayRef = Arc::new(rows.clone().map(|k| k as i32 / 3).collect::<Int32Array>());
+        let names: ArrayRef = Arc::new(rows.clone().map(|k| Some(format!("n{}", k % 100))).collect::<StringArray>());
+        let lists = rows.map(|k| Some((0..k % 4).map(move |j| Some((k + j) as i32)).collect::<Vec<_>>()));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
+        let fields = [("user_id", &users), ("name", &names), ("list", &lists)];
+        let fields: Vec<Field> =
+            fields.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), false)).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![users, names, lists]).unwrap()
+    }
+
+    fn file(cuts: &[usize]) -> Vec<u8> {
+        let mut writer = StreamWriter::new(Vec::new(), batch(0..0).schema(), &FrameMeta::of("test")).unwrap();
+        for cut in cuts.windows(2) {
+            writer.write([batch(cut[0]..cut[1])]).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_how_rows_arrive() {
+        let n = 2 * ROW_GROUP + 77;
+        let at_once = file(&[0, n]);
+        assert!(at_once == file(&[0, 0, 5, 100, ROW_GROUP - 1, ROW_GROUP + 1, 2 * ROW_GROUP, n]));
+        for threads in [1, 4] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(|| file(&[0, n])) == at_once);
+        }
+        assert_eq!(DataType::Int32, batch(0..1).schema().field(0).data_type().clone());
+    }
+
+    #[test]
+    fn a_file_without_rows_is_a_file() {
+        assert_eq!(file(&[0]), file(&[0, 0]));
+        assert!(file(&[0]).starts_with(b"PAR1"));
+    }
+}

@@ -1,0 +1,320 @@
+//! Tables whose rows hold parameters and moments side by side, and are brought up to date only when they are read.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use pulp::Simd;
+
+use crate::error::{Error, Result};
+use crate::group::Groups;
+use crate::history::{History, Move};
+use crate::lanes::{LANES, Work, dispatch, mul_add, prefetch, vectors, vectors_mut};
+use crate::motion::{CatchUp, Missed, Settle, catch_up, settle};
+use crate::optimizer::{Cell, Rule, Stepper};
+
+/// Rows that are one task.
+const CHUNK: usize = 32;
+/// Values of rows that are fetched ahead of use.
+const AHEAD: usize = 1000;
+
+/// Values that begin at a cache line.
+#[derive(Debug, Default)]
+pub(super) struct Aligned {
+    values: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    /// That many zeros.
+    pub(super) fn zeros(len: usize) -> Result<Self> {
+        let all = len.saturating_add(LANES);
+        let mut values = Vec::new();
+        values.try_reserve_exact(all).map_err(|_| Error::Memory(4 * all as u128))?;
+        values.resize(all, 0.0);
+        let start = values.as_ptr().align_offset(4 * LANES).min(LANES);
+        Ok(Self { values, start, len })
+    }
+
+    /// Makes room for that many values, which may be anything.
+    pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
+        if self.len < len {
+            *self = Self::zeros(len.next_power_of_two())?;
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[self.start..self.start + self.len]
+    }
+}
+
+/// A table of embeddings.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) store: Store,
+    pub(super) side: Side,
+}
+
+/// The numbers of a table.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// Row by row: θ, then what the optimizer remembers, each `width` values.
+    data: Aligned,
+    width: usize,
+    stride: usize,
+}
+
+/// A batch, seen from one table.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// Who touches what in the batch, and which rows are how old.
+    pub(super) groups: Groups,
+    width: usize,
+    /// θ of the rows of the batch as of now, slot by slot.
+    now: Aligned,
+    carries: Vec<[f32; 2]>,
+}
+
+impl Table {
+    pub(super) fn new(n_rows: usize, width: usize, parts: usize) -> Result<Self> {
+        let len = (n_rows as u128) * (width * parts) as u128;
+        let fits = usize::try_from(len).ok().filter(|len| *len <= isize::MAX as usize / 8);
+        let data = Aligned::zeros(fits.ok_or(Error::Memory(4 * len))?)?;
+        Ok(Self {
+            store: Store { data, width, stride: width * parts },
+            side: Side { groups: Groups::new(n_rows), width, now: Aligned::default(), carries: Vec::new() },
+        })
+    }
+
+    /// θ of a row as of now.
+    pub(super) fn theta_now(&self, history: &History, row: usize, out: &mut [f32]) {
+        let missed = Missed::new(history, self.side.groups.last(row as u32));
+        dispatch(CatchUp { missed, row: self.store.row(row), out });
+    }
+
+    /// The tasks that bring the rows of the batch up to date. Where missed steps are replayed, they write what they
+    /// find to the table as well, if `write` is set: it is the same to the last bit whenever it is done.
+    pub(super) fn gather<'a>(&'a mut self, history: &'a History, write: bool) -> Result<Vec<Gather<'a>>> {
+        let Side { groups, width, now, carries } = &mut self.side;
+        let (groups, width) = (&*groups, *width);
+        now.reserve(groups.rows().len() * width)?;
+        carries.resize(groups.rows().len(), [0.0; 2]);
+        let stored = self.store.share();
+        let pieces = groups.rows().chunks(CHUNK).zip(now.chunks_mut(CHUNK * width)).zip(carries.chunks_mut(CHUNK));
+        let tasks =
+            pieces.map(|((rows, now), carries)| Gather { history, stored, groups, rows, width, now, carries, write });
+        Ok(tasks.collect())
+    }
+
+    /// Brings all rows up to date.
+    pub(super) fn flush(&mut self, history: &History) {
+        let mut theta = vec![0.0; self.store.width];
+        for row in 0..self.side.groups.n_rows() {
+            let last = self.side.groups.last(row as u32);
+            if last < history.now() {
+                let missed = Missed::new(history, last);
+                dispatch(Settle { missed, row: self.store.row_mut(row), out: &mut theta });
+            }
+        }
+        self.side.groups.set_last(std::iter::repeat(history.now()));
+    }
+}
+
+impl Store {
+    /// The number of parameters of a row, padding among them.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A row as it is stored.
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.stride..(row + 1) * self.stride]
+    }
+
+    /// A row as it is stored.
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.data[row * self.stride..(row + 1) * self.stride]
+    }
+
+    /// The tasks that make a step with the rows of the batch.
+    pub(super) fn update<'a, G>(&'a mut self, side: &'a Side, rule: &'a Rule, gradient: &'a G) -> Vec<Update<'a, G>> {
+        let stored = self.share();
+        let chunks = (0..side.groups.rows().len()).step_by(CHUNK);
+        chunks.map(|first| Update { rule, stored, side, first, gradient }).collect()
+    }
+
+    fn share(&mut self) -> Stored<'_> {
+        Stored { data: self.data.as_mut_ptr(), len: self.data.len(), stride: self.stride, table: PhantomData }
+    }
+}
+
+impl Side {
+    /// θ of the row in a slot as of now.
+    #[inline(always)]
+    pub(super) fn now_at(&self, slot: u32) -> &[f32] {
+        &self.now[slot as usize * self.width..][..self.width]
+    }
+
+    /// θ of the row of a sample as of now.
+    #[inline(always)]
+    pub(super) fn now_of(&self, sample: usize) -> &[f32] {
+        self.now_at(self.groups.slots()[sample])
+    }
+}
+
+/// The rows of a table, for several threads at once.
+#[derive(Clone, Copy)]
+struct Stored<'a> {
+    data: *mut f32,
+    len: usize,
+    stride: usize,
+    table: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it stands for an exclusive borrow of plain numbers, and every access goes through `row`, whose callers see to
+// it that no two threads hold the same row.
+unsafe impl Send for Stored<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Stored<'_> {}
+
+impl<'a> Stored<'a> {
+    /// How many rows ahead of use to fetch.
+    fn ahead(&self) -> usize {
+        (AHEAD / self.stride).max(1)
+    }
+
+    /// Asks for a row to be fetched into the cache.
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        let start = row as usize * self.stride;
+        for value in (start..self.len.min(start + self.stride)).step_by(LANES) {
+            prefetch(self.data.wrapping_add(value));
+        }
+    }
+
+    /// A row of the table.
+    ///
+    /// # Safety
+    /// Nobody else may hold this row while the result lives.
+    #[inline(always)]
+    unsafe fn row(self, row: u32) -> &'a mut [f32] {
+        let start = row as usize * self.stride;
+        assert!(start + self.stride <= self.len);
+        // SAFETY: the range is inside of the table, which `self` borrows exclusively, and the caller has it alone.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), self.stride) }
+    }
+}
+
+/// Brings some rows of a batch up to date.
+pub(super) struct Gather<'a> {
+    history: &'a History,
+    stored: Stored<'a>,
+    groups: &'a Groups,
+    rows: &'a [u32],
+    width: usize,
+    now: &'a mut [f32],
+    carries: &'a mut [[f32; 2]],
+    write: bool,
+}
+
+impl Work for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let ahead = self.stored.ahead();
+        self.rows.iter().take(ahead).for_each(|row| self.stored.prefetch(*row));
+        let slots = self.rows.iter().zip(self.now.chunks_exact_mut(self.width)).zip(self.carries);
+        for (slot, ((&row, out), carry)) in slots.enumerate() {
+            if let Some(&row) = self.rows.get(slot + ahead) {
+                self.stored.prefetch(row);
+            }
+            let missed = Missed::new(self.history, self.groups.last(row));
+            *carry = missed.catch.carry;
+            // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
+            let stored = unsafe { self.stored.row(row) };
+            if missed.catch.moves == Move::Replay && self.write {
+                settle(simd, &missed, stored, out);
+            } else {
+                catch_up(simd, &missed, stored, out);
+            }
+        }
+    }
+}
+
+/// Where gradients of rows come from, whatever the instruction set.
+pub(super) trait Slopes: Sync {
+    /// The vector `i` of the gradient of the row that these samples touch, summed in their order.
+    fn vector<S: Simd>(&self, simd: S, members: &[u32], i: usize) -> S::f32s;
+}
+
+/// Makes a step with some rows of a batch.
+pub(super) struct Update<'a, G> {
+    rule: &'a Rule,
+    stored: Stored<'a>,
+    side: &'a Side,
+    first: usize,
+    gradient: &'a G,
+}
+
+impl<G: Slopes> Work for Update<'_, G> {
+    type Output = ();
+
+    // Closures would not be compiled for the instruction set, so there are none in these loops.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match self.rule {
+            Rule::Adam(rule) => self.rows(simd, rule.vectors(simd)),
+            Rule::Sgd(rule) => self.rows(simd, rule.vectors(simd)),
+        }
+    }
+}
+
+impl<G: Slopes> Update<'_, G> {
+    #[inline(always)]
+    fn rows<S: Simd>(&self, simd: S, rule: impl Stepper<S>) {
+        let groups = &self.side.groups;
+        let (ahead, end) = (self.stored.ahead(), groups.rows().len().min(self.first + CHUNK));
+        for slot in self.first..end {
+            if slot + ahead < end {
+                self.stored.prefetch(groups.rows()[slot + ahead]);
+            }
+            // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
+            let stored = unsafe { self.stored.row(groups.rows()[slot]) };
+            let (now, carry) = (self.side.now_at(slot as u32), self.side.carries[slot]);
+            let [a, b] = [simd.splat_f32s(carry[0]), simd.splat_f32s(carry[1])];
+            let members = groups.members(slot);
+            let (theta, rest) = stored.split_at_mut(self.side.width);
+            let (theta, now) = (vectors_mut::<S>(theta), vectors::<S>(now));
+            if rest.len() == self.side.width {
+                let buf = vectors_mut::<S>(rest);
+                for (i, ((theta, buf), &now)) in theta.iter_mut().zip(buf).zip(now).enumerate() {
+                    let g = self.gradient.vector(simd, members, i);
+                    let first = mul_add(simd, a, *theta, simd.mul_f32s(b, *buf));
+                    let cell = rule.step(simd, Cell { theta: now, first, second: first }, g);
+                    (*theta, *buf) = (cell.theta, cell.first);
+                }
+            } else {
+                let (m, v) = rest.split_at_mut(self.side.width);
+                let (m, v) = (vectors_mut::<S>(m), vectors_mut::<S>(v));
+                for (i, (((theta, m), v), &now)) in theta.iter_mut().zip(m).zip(v).zip(now).enumerate() {
+                    let g = self.gradient.vector(simd, members, i);
+                    let (first, second) = (simd.mul_f32s(a, *m), simd.mul_f32s(b, *v));
+                    let cell = rule.step(simd, Cell { theta: now, first, second }, g);
+                    (*theta, *m, *v) = (cell.theta, cell.first, cell.second);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Some samples of a batch on their way through the tower and back.
+
+use pulp::Simd;
+
+use crate::lanes::{LANES, PANEL, Row, Work, mul_add, reduce, vectors, vectors_mut};
+use crate::layer::Layer;
+use crate::optimizer::Dense;
+use crate::product::{Finish, times_panel};
+use crate::rows::{Side, Slopes};
+use crate::shape::{Layout, Shape};
+
+/// Samples of a tile. The partition of a batch depends on nothing else.
+pub(super) const TILE: usize = 64;
+
+/// Multipliers of a layer's inputs, 0 or 1/(1−p): called with the layer, the sample's place in the batch, and the place
+/// to write them to, as many as the layer has inputs. It must give the same for the same arguments.
+pub type Dropout<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
+
+/// What a step moves beside the tables.
+#[derive(Debug)]
+pub(super) struct Weights {
+    pub(super) layers: Vec<Layer>,
+    /// h: the products' part, then that of the tower, each filled up with zeros.
+    pub(super) output: Dense,
+    /// b, in the first lane.
+    pub(super) bias: Dense,
+}
+
+/// A batch in both tables.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) layout: &'a Layout,
+    pub(super) users: &'a Side,
+    pub(super) items: &'a Side,
+}
+
+impl<'a> Sides<'a> {
+    /// The rows of a sample: the user's and the item's.
+    #[inline(always)]
+    fn rows(&self, sample: usize) -> (&'a [f32], &'a [f32]) {
+        (self.users.now_of(sample), self.items.now_of(sample))
+    }
+}
+
+/// The activations of some samples, and the gradients of their sum of losses.
+#[derive(Debug, Default)]
+pub(super) struct Tile {
+    len: usize,
+    /// `a_0` to `a_L`, each with its dropout: panels of [`TILE`] rows.
+    inputs: Vec<Vec<Row>>,
+    /// The multipliers of `a_0` to `a_{L−1}`, if there is dropout.
+    masks: Vec<Vec<Row>>,
+    /// For each layer, the gradients before the activation.
+    slopes: Vec<Vec<Row>>,
+    /// The gradients of `a_0`.
+    input_slopes: Vec<Row>,
+    /// The gradients of `h`, of `b` (first lane), and of each layer's bias.
+    pub(super) output_sum: Vec<f32>,
+    pub(super) bias_sum: Vec<f32>,
+    pub(super) layer_sums: Vec<Vec<f32>>,
+}
+
+impl Tile {
+    pub(super) fn new(weights: &Weights) -> Self {
+        let panels = |n: usize| vec![[0.0; PANEL]; n * TILE];
+        let layers = &weights.layers;
+        let mut inputs: Vec<_> = layers.iter().map(|layer| panels(layer.blocks.len())).collect();
+        inputs.extend(layers.last().map(|layer| panels(layer.panels())));
+        Self {
+            len: 0,
+            inputs,
+            masks: Vec::new(),
+            slopes: layers.iter().map(|layer| panels(layer.panels())).collect(),
+            input_slopes: layers.first().map_or(Vec::new(), |layer| panels(layer.blocks.len())),
+            output_sum: vec![0.0; weights.output.theta().len()],
+            bias_sum: vec![0.0; LANES],
+            layer_sums: layers.iter().map(|layer| vec![0.0; layer.panels() * PANEL]).collect(),
+        }
+    }
+
+    /// A panel of the inputs of a layer, one row for each sample.
+    #[inline(always)]
+    pub(super) fn inputs(&self, layer: usize, panel: usize) -> &[Row] {
+        &self.inputs[layer][panel * TILE..][..self.len]
+    }
+
+    /// A panel of the gradients of a layer's outputs before the activation, one row for each sample.
+    #[inline(always)]
+    pub(super) fn slopes(&self, layer: usize, panel: usize) -> &[Row] {
+        &self.slopes[layer][panel * TILE..][..self.len]
+    }
+
+    /// Fetches `a_0`.
+    #[inline(always)]
+    fn fetch(&mut self, sides: Sides<'_>, start: usize) {
+        let Layout { gmf, mlp, .. } = *sides.layout;
+        for t in 0..self.len {
+            let (user, item) = sides.rows(start + t);
+            let chunks = user[gmf..gmf + mlp].as_chunks::<LANES>().0.iter();
+            let chunks = chunks.chain(item[gmf..gmf + mlp].as_chunks::<LANES>().0);
+            for (c, chunk) in chunks.enumerate() {
+                let row = &mut self.inputs[0][c * LANES / PANEL * TILE + t];
+                row.as_chunks_mut::<LANES>().0[c % (PANEL / LANES)] = *chunk;
+            }
+        }
+    }
+
+    /// Draws the multipliers of a layer's inputs, and applies them.
+    fn drop_out(&mut self, sides: Sides<'_>, start: usize, layer: usize, dropout: &Dropout<'_>) {
+        let (shape, mlp) = (sides.shape, sides.layout.mlp);
+        let width = if layer == 0 { 2 * shape.mlp } else { shape.hidden[layer - 1] };
+        if self.masks.len() <= layer {
+            self.masks.push(vec![[0.0; PANEL]; self.inputs[layer].len()]);
+        }
+        let mut multipliers = vec![0.0; width];
+        for t in 0..self.len {
+            dropout(layer, start + t, &mut multipliers);
+            for (k, &multiplier) in multipliers.iter().enumerate() {
+                // The second half of the first layer's inputs begins at a whole vector.
+                let k = if layer == 0 && k >= shape.mlp { k - shape.mlp + mlp } else { k };
+                self.masks[layer][k / PANEL * TILE + t][k % PANEL] = multiplier;
+                self.inputs[layer][k / PANEL * TILE + t][k % PANEL] *= multiplier;
+            }
+        }
+    }
+}
+
+/// From the rows of the tables to logits.
+pub(super) struct Forward<'a> {
+    pub(super) sides: Sides<'a>,
+    pub(super) weights: &'a Weights,
+    pub(super) tile: &'a mut Tile,
+    /// The first sample of the tile.
+    pub(super) start: usize,
+    pub(super) dropout: Option<&'a Dropout<'a>>,
+    pub(super) logits: &'a mut [f32],
+}
+
+impl Work for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { sides, weights, tile, start, dropout, logits } = self;
+        tile.len = logits.len();
+        if !weights.layers.is_empty() {
+            tile.fetch(sides, start);
+        }
+        if dropout.is_none() {
+            tile.masks.clear();
+        }
+        for (l, layer) in weights.layers.iter().enumerate() {
+            if let Some(dropout) = dropout {
+                tile.drop_out(sides, start, l, dropout);
+            }
+            let (inputs, outputs) = tile.inputs.split_at_mut(l + 1);
+            let (inputs, bias) = (&inputs[l], layer.bias.theta().as_chunks::<PANEL>().0);
+            for (n, out) in outputs[0].chunks_exact_mut(TILE).enumerate() {
+                let left = |p: usize| &inputs[p * TILE..(p + 1) * TILE];
+                let right = |p: usize| layer.blocks[p].columns(n);
+                let finish = Activate { bias: &bias[n], out };
+                times_panel(simd, tile.len, layer.blocks.len(), left, right, finish);
+            }
+        }
+        let Layout { gmf, mlp, item_bias, .. } = *sides.layout;
+        let (h, rest) = weights.output.theta().split_at(gmf);
+        let (h, rest) = (vectors::<S>(h), rest.as_chunks::<PANEL>().0);
+        let last = tile.inputs.last().map_or(&[][..], |last| last);
+        for (t, logit) in logits.iter_mut().enumerate() {
+            let (user, item) = sides.rows(start + t);
+            // Lane by lane of 16, whatever the vectors: the same sums everywhere.
+            let mut sums = [simd.splat_f32s(0.0); LANES];
+            let (p, q) = (vectors::<S>(&user[..gmf]), vectors::<S>(&item[..gmf]));
+            for (k, ((&p, &q), &h)) in p.iter().zip(q).zip(h).enumerate() {
+                let sum = &mut sums[k % (LANES / S::F32_LANES)];
+                *sum = mul_add(simd, simd.mul_f32s(h, p), q, *sum);
+            }
+            for (panel, h) in last.chunks_exact(TILE).zip(rest) {
+                for (k, (&a, &h)) in vectors::<S>(&panel[t]).iter().zip(vectors::<S>(h)).enumerate() {
+                    let sum = &mut sums[k % (LANES / S::F32_LANES)];
+                    *sum = mul_add(simd, h, a, *sum);
+                }
+            }
+            *logit = reduce(simd, &mut sums) + weights.bias.theta()[0];
+            if item_bias {
+                *logit += item[gmf + mlp];
+            }
+        }
+    }
+}
+
+/// From the slopes of the losses to the gradients of `a_0`, and the sums of those of `h`, `b` and the biases.
+pub(super) struct Backward<'a> {
+    pub(super) sides: Sides<'a>,
+    pub(super) weights: &'a Weights,
+    pub(super) tile: &'a mut Tile,
+    /// The first sample of the tile.
+    pub(super) start: usize,
+    /// d(loss)/d(logit) of the samples of the tile.
+    pub(super) slopes: &'a [f32],
+}
+
+impl Work for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { sides, weights, tile, start, slopes } = self;
+        let gmf = sides.layout.gmf;
+        tile.output_sum.fill(0.0);
+        for (t, &slope) in slopes.iter().enumerate() {
+            let (user, item) = sides.rows(start + t);
+            let slope = simd.splat_f32s(slope);
+            let sums = vectors_mut::<S>(&mut tile.output_sum[..gmf]).iter_mut();
+            for ((sum, &p), &q) in sums.zip(vectors::<S>(&user[..gmf])).zip(vectors::<S>(&item[..gmf])) {
+                *sum = mul_add(simd, simd.mul_f32s(slope, p), q, *sum);
+            }
+        }
+        tile.bias_sum[0] = slopes.iter().sum();
+        let Some(depth) = weights.layers.len().checked_sub(1) else { return };
+        let h = weights.output.theta()[gmf..].as_chunks::<PANEL>().0;
+        let sums = tile.output_sum[gmf..].as_chunks_mut::<PANEL>().0;
+        let last = tile.inputs[depth + 1].chunks_exact(TILE).zip(tile.slopes[depth].chunks_exact_mut(TILE));
+        let zero = simd.splat_f32s(0.0);
+        for (((inputs, out), h), sums) in last.zip(h).zip(sums) {
+            let (h, sums) = (vectors::<S>(h), vectors_mut::<S>(sums));
+            for ((input, out), &slope) in inputs.iter().zip(out).zip(slopes) {
+                let slope = simd.splat_f32s(slope);
+                let cells = vectors::<S>(input).iter().zip(vectors_mut::<S>(out));
+                for (((&a, out), &h), sum) in cells.zip(h).zip(&mut *sums) {
+                    *sum = mul_add(simd, slope, a, *sum);
+                    let active = simd.greater_than_f32s(a, zero);
+                    *out = simd.select_f32s(active, simd.mul_f32s(slope, h), zero);
+                }
+            }
+        }
+        for l in (0..=depth).rev() {
+            let layer = &weights.layers[l];
+            let (before, slopes) = tile.slopes.split_at_mut(l);
+            let (slopes, before) = (&slopes[0], before.last_mut().unwrap_or(&mut tile.input_slopes));
+            for (sums, slopes) in tile.layer_sums[l].as_chunks_mut::<PANEL>().0.iter_mut().zip(slopes.chunks(TILE)) {
+                sums.fill(0.0);
+                let sums = vectors_mut::<S>(sums);
+                for slope in &slopes[..tile.len] {
+                    for (sum, &slope) in sums.iter_mut().zip(vectors::<S>(slope)) {
+                        *sum = simd.add_f32s(*sum, slope);
+                    }
+                }
+            }
+            for (p, out) in before.chunks_exact_mut(TILE).enumerate() {
+                let block = &layer.blocks[p];
+                let left = |n: usize| &slopes[n * TILE..(n + 1) * TILE];
+                let mask = tile.masks.get(l).map(|mask| &mask[p * TILE..(p + 1) * TILE]);
+                let active = (l > 0).then_some(&tile.inputs[l][p * TILE..(p + 1) * TILE]);
+                times_panel(simd, tile.len, layer.panels(), left, |n| block.rows(n), Pass { mask, active, out });
+            }
+        }
+    }
+}
+
+/// Adds the bias and activates.
+struct Activate<'a> {
+    bias: &'a Row,
+    out: &'a mut [Row],
+}
+
+impl<S: Simd> Finish<S> for Activate<'_> {
+    #[inline(always)]
+    fn row<const NV: usize>(&mut self, simd: S, row: usize, sums: [S::f32s; NV]) {
+        let zero = simd.splat_f32s(0.0);
+        let cells = vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums).zip(vectors::<S>(self.bias));
+        for ((out, sum), &c) in cells {
+            let z = simd.add_f32s(sum, c);
+            // As in PyTorch, NaN stays NaN.
+            *out = simd.select_f32s(simd.less_than_f32s(z, zero), zero, z);
+        }
+    }
+}
+
+/// Takes gradients of a layer's inputs back through their dropout and their activation.
+struct Pass<'a> {
+    mask: Option<&'a [Row]>,
+    /// The inputs, if they are activations.
+    active: Option<&'a [Row]>,
+    out: &'a mut [Row],
+}
+
+impl<S: Simd> Finish<S> for Pass<'_> {
+    #[inline(always)]
+    fn row<const NV: usize>(&mut self, simd: S, row: usize, mut sums: [S::f32s; NV]) {
+        if let Some(mask) = self.mask {
+            for (sum, &mask) in sums.iter_mut().zip(vectors::<S>(&mask[row])) {
+                *sum = simd.mul_f32s(*sum, mask);
+            }
+        }
+        if let Some(active) = self.active {
+            let zero = simd.splat_f32s(0.0);
+            for (sum, &a) in sums.iter_mut().zip(vectors::<S>(&active[row])) {
+                *sum = simd.select_f32s(simd.greater_than_f32s(a, zero), *sum, zero);
+            }
+        }
+        for (out, sum) in vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums) {
+            *out = sum;
+        }
+    }
+}
+
+/// The gradients of the rows of one table.
+pub(super) struct RowSlopes<'a> {
+    pub(super) layout: Layout,
+    /// d(loss)/d(logit) of all samples.
+    pub(super) slopes: &'a [f32],
+    /// h as it was in the forward pass.
+    pub(super) output: &'a [f32],
+    pub(super) tiles: &'a [Tile],
+    /// The other table.
+    pub(super) other: &'a Side,
+    /// Where this table's part of `a_0` begins.
+    pub(super) column: usize,
+}
+
+impl Slopes for RowSlopes<'_> {
+    #[inline(always)]
+    fn vector<S: Simd>(&self, simd: S, members: &[u32], i: usize) -> S::f32s {
+        let Layout { gmf, mlp, .. } = self.layout;
+        let place = i * S::F32_LANES;
+        let mut sum = simd.splat_f32s(0.0);
+        if place < gmf {
+            for &sample in members {
+                let slope = simd.splat_f32s(self.slopes[sample as usize]);
+                let other = &self.other.now_of(sample as usize)[..gmf];
+                sum = mul_add(simd, slope, vectors::<S>(other)[i], sum);
+            }
+            return simd.mul_f32s(sum, vectors::<S>(&self.output[..gmf])[i]);
+        }
+        if place < gmf + mlp {
+            let column = self.column + place - gmf;
+            for &sample in members {
+                let (tile, t) = (sample as usize / TILE, sample as usize % TILE);
+                let row = &self.tiles[tile].input_slopes[column / PANEL * TILE + t];
+                sum = simd.add_f32s(sum, vectors::<S>(row)[column % PANEL / S::F32_LANES]);
+            }
+            return sum;
+        }
+        // Of the vectors of the bias, only the first lane is in use.
+        if place > gmf + mlp {
+            return sum;
+        }
+        simd.partial_load_f32s(&[members.iter().map(|&sample| self.slopes[sample as usize]).sum()])
+    }
+}

@@ -1,0 +1,88 @@
+//! What can stop an evaluation.
+
+use ncf_pipe_fault::Fault;
+
+use crate::model::scorer::ScoreError;
+
+/// The result of an evaluation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What stopped an evaluation. Ids are dense ids.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The model could not score.
+    #[error("the model cannot score: {0}")]
+    Score(#[from] ScoreError),
+    /// A score is NaN or infinite.
+    #[error("the score of user {user} and item {item} is {score}")]
+    NotFinite {
+        /// The user.
+        user: u32,
+        /// The item.
+        item: u32,
+        /// NaN or an infinity.
+        score: f32,
+    },
+    /// Model and data do not belong together.
+    #[error("the model knows {model} {what}, and the data have {data}")]
+    Shape {
+        /// `users` or `items`.
+        what: &'static str,
+        /// How many the model knows.
+        model: usize,
+        /// How many the data have.
+        data: usize,
+    },
+    /// No user has a positive.
+    #[error("no user has a held-out positive, so there is nothing to rank")]
+    NoPositives,
+    /// A user with a positive has no candidates.
+    #[error("the pool has no candidates for user {user}, who has held-out positives")]
+    NoCandidates {
+        /// The user.
+        user: u32,
+    },
+    /// A candidate is not an item.
+    #[error("candidate {item} of user {user} is not one of the {n_items} items")]
+    Candidate {
+        /// The user.
+        user: u32,
+        /// The candidate.
+        item: u32,
+        /// How many items there are.
+        n_items: usize,
+    },
+    /// The caller asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl Error {
+    /// What the user can do.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NotFinite { .. } => Some("training diverged: lower the learning rate, or raise the regularisation"),
+            Self::Shape { .. } => Some("connect the split that the model was trained on"),
+            Self::NoPositives => Some("hold out interactions in the split, or loosen the filters before it"),
+            Self::NoCandidates { .. } | Self::Candidate { .. } => {
+                Some("connect the pool that was drawn for this split")
+            }
+            Self::Score(_) | Self::Cancelled => None,
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let class = match error {
+            Error::Cancelled => return Self::cancelled(),
+            Error::Score(_) | Error::NotFinite { .. } => Self::failed,
+            _ => Self::data,
+        };
+        let stopped = class(&error);
+        match error.help() {
+            Some(help) => stopped.help(help),
+            None => stopped,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Training: settings, first weights, samples, engines, optimizers, checkpoints, and the loop over them.
+//!
+//! Everything drawn is a function of the seed and of what it is drawn for, so that every engine on any number of
+//! threads sees the same samples in the same order, and an interrupted run goes on as if nothing had happened.
+
+mod checkpoint;
+mod denoising;
+pub mod engine;
+mod fused;
+mod history;
+mod init;
+mod noise;
+pub mod optimizer;
+mod recipe;
+mod reference;
+mod samples;
+mod schedule;
+#[cfg(test)]
+mod torch;
+mod trainer;
+
+pub use crate::model::{Error, Result};
+pub use denoising::DenoisingRecord;
+pub use fused::Fused;
+pub use history::Record;
+pub use init::first_weights;
+pub use ncf_pipe_fault::Class;
+pub use recipe::{Criterion, Distribution, EngineChoice, Exclude, Keep, Recipe, Sampling, Validation};
+pub use reference::Reference;
+pub use samples::{Data, Pairs};
+pub use schedule::{Decay, Schedule};
+pub use trainer::{Judge, Outcome, Training, Watch};
