@@ -1,5 +1,7 @@
 //! `ncf-pipe plan`: what a run would do, and why.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use crate::cli::Global;
@@ -7,7 +9,7 @@ use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::run::SelectArgs;
-use crate::cli::table::Table;
+use crate::cli::table::{Table, bytes, seconds};
 use crate::pipeline::{Graph, Plan, State, World, plan};
 
 /// Say which stages are fresh, which would run, and why
@@ -43,7 +45,12 @@ pub(super) fn show(graph: &Graph, world: &World, select: &SelectArgs, json: bool
 }
 
 fn text(plan: &Plan) -> String {
-    let mut table = Table::new(&["stage", "kind", "state", "why"]);
+    let (all, unknown) = plan.forecast();
+    let forecasts = all.runs > 0;
+    let mut heading = vec!["stage", "kind", "state"];
+    heading.extend(forecasts.then_some(["expected", "to write"]).into_iter().flatten());
+    heading.push("why");
+    let mut table = Table::new(&heading);
     for stage in &plan.stages {
         let state = match stage.state {
             State::Fresh => "fresh",
@@ -51,7 +58,13 @@ fn text(plan: &Plan) -> String {
             State::Unknown => "unknown",
             State::Error => "error",
         };
-        table.row([stage.name.clone(), stage.kind.clone(), state.to_owned(), stage.why.join("\n")]);
+        let mut row = vec![stage.name.clone(), stage.kind.clone(), state.to_owned()];
+        if forecasts {
+            let shown = stage.forecast.map(|it| [seconds(it.seconds), bytes(it.bytes)]);
+            row.extend(shown.unwrap_or_default());
+        }
+        row.push(stage.why.join("\n"));
+        table.row(row);
     }
     let count = |state, text: &str| match plan.count(state) {
         0 => None,
@@ -63,5 +76,16 @@ fn text(plan: &Plan) -> String {
         count(State::Unknown, "known once the stages above them have run"),
         count(State::Error, "that cannot run"),
     ];
-    format!("{}\n{}\n", table.text(), parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    let counts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let mut text = format!("{}\n{counts}\n", table.text());
+    if forecasts {
+        let rest = if unknown == 0 { String::new() } else { format!(", without {unknown} whose kind has never run") };
+        let _ = writeln!(
+            text,
+            "expected from earlier runs: {} of work, {} to write{rest}",
+            seconds(all.seconds),
+            bytes(all.bytes)
+        );
+    }
+    text
 }

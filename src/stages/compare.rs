@@ -80,6 +80,7 @@ mod tests {
             stage: stage.to_owned(),
             cell: [("factors".to_owned(), factors.into())].into(),
             dir: ArtifactDir::new(stage.to_owned(), BTreeMap::new()),
+            runs: Vec::new(),
         }
     }
 

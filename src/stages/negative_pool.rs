@@ -275,7 +275,12 @@ mod tests {
         work: impl FnOnce(&Context<'_>) -> Result<()>,
     ) -> Result<(tempfile::TempDir, ArtifactDir, Vec<Note>)> {
         let out = tempfile::tempdir().unwrap();
-        let input = |dir: &ArtifactDir| Input { stage: "split".to_owned(), cell: BTreeMap::new(), dir: dir.clone() };
+        let input = |dir: &ArtifactDir| Input {
+            stage: "split".to_owned(),
+            cell: BTreeMap::new(),
+            dir: dir.clone(),
+            runs: Vec::new(),
+        };
         let context = Context::new(ContextParts {
             seed: 5,
             inputs: split.into_iter().map(|dir| ("split".to_owned(), vec![input(dir)])).collect(),

@@ -56,7 +56,7 @@ impl Bench {
         let context = Context::new(ContextParts::in_dir(&out));
         write(&context);
         let dir = ArtifactDir::written(name, &out, context.into_results().0);
-        let input = Input { stage: name.to_owned(), cell: std::collections::BTreeMap::new(), dir };
+        let input = Input { stage: name.to_owned(), cell: std::collections::BTreeMap::new(), dir, runs: Vec::new() };
         self.inputs.push((port.to_owned(), input));
     }
 

@@ -68,6 +68,10 @@ impl Stage for Train {
         (!self.0.schedule.needs_end()).then(|| Self(Recipe { epochs: 1, ..self.0.clone() }))
     }
 
+    fn effort(&self) -> f64 {
+        f64::from(self.0.epochs)
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         check_device(context.device())?;
         let split: Split = context.input("split")?;
@@ -340,7 +344,7 @@ mod tests {
         let dir = root.join("split");
         let dir = if dir.exists() { reopened(&dir) } else { split(root) };
         let connect = |parts: &mut ContextParts<'_>| {
-            let input = Input { stage: "split".to_owned(), cell: BTreeMap::new(), dir };
+            let input = Input { stage: "split".to_owned(), cell: BTreeMap::new(), dir, runs: Vec::new() };
             parts.inputs.insert("split".to_owned(), vec![input]);
             change(parts);
         };

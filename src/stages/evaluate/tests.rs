@@ -32,7 +32,7 @@ fn input(root: &Path, name: &str, write: impl FnOnce(&Context<'_>)) -> (String, 
     let context = context(&out, BTreeMap::new());
     write(&context);
     let dir = ArtifactDir::written(name, &out, context.into_results().0);
-    (name.to_owned(), vec![Input { stage: name.to_owned(), cell: BTreeMap::new(), dir }])
+    (name.to_owned(), vec![Input { stage: name.to_owned(), cell: BTreeMap::new(), dir, runs: Vec::new() }])
 }
 
 fn pairs(pairs: &[(i32, i32)]) -> polars::prelude::DataFrame {

@@ -19,7 +19,10 @@ fn run(
     let out = out.join(name);
     std::fs::create_dir(&out).unwrap();
     let input = input.map(|(port, dir)| {
-        (port.to_owned(), vec![Input { stage: dir.producer.clone(), cell: BTreeMap::new(), dir: dir.clone() }])
+        (
+            port.to_owned(),
+            vec![Input { stage: dir.producer.clone(), cell: BTreeMap::new(), dir: dir.clone(), runs: Vec::new() }],
+        )
     });
     let context =
         Context::new(ContextParts { seed: 7, inputs: input.into_iter().collect(), ..ContextParts::in_dir(&out) });

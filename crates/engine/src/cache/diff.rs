@@ -104,11 +104,13 @@ impl Change {
         if old_cell != new_cell {
             return write!(f, "input `{port}`: from ({}) -> ({})", at(old_cell), at(new_cell));
         }
+        let same_content = part(&self.old, "digest") == part(&self.new, "digest");
+        let what = if same_content { "made again, with the same content" } else { "content changed" };
         match new_cell {
             Some(Value::Object(cell)) if !cell.is_empty() => {
-                write!(f, "input `{port}` ({}): content changed", Coordinates(&cell))
+                write!(f, "input `{port}` ({}): {what}", Coordinates(&cell))
             }
-            _ => write!(f, "input `{port}`: content changed"),
+            _ => write!(f, "input `{port}`: {what}"),
         }
     }
 }
@@ -165,7 +167,11 @@ mod tests {
     }
 
     fn at(axis: &str, value: Value, content: &[u8]) -> InputIdentity {
-        InputIdentity { cell: BTreeMap::from([(axis.to_owned(), value)]), digest: Digest::of(content) }
+        InputIdentity {
+            cell: BTreeMap::from([(axis.to_owned(), value)]),
+            digest: Digest::of(content),
+            runs: Vec::new(),
+        }
     }
 
     #[test]

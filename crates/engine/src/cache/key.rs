@@ -42,6 +42,9 @@ pub struct InputIdentity {
     pub cell: BTreeMap<String, Value>,
     /// The digest of the artifact.
     pub digest: Digest,
+    /// How it was made, for kinds that report that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Value>,
 }
 
 impl Identity {
@@ -139,7 +142,7 @@ pub(super) mod tests {
             params: json!({"epochs": 20, "lr": 0.001, "model": {"kind": "gmf", "factors": 8}}),
             inputs: BTreeMap::from([(
                 "split".into(),
-                vec![InputIdentity { cell: BTreeMap::new(), digest: Digest::of(b"a split") }],
+                vec![InputIdentity { cell: BTreeMap::new(), digest: Digest::of(b"a split"), runs: Vec::new() }],
             )]),
             sources: BTreeMap::from([("path".into(), Digest::of(b"a source"))]),
             seed: Some(42),
@@ -153,7 +156,8 @@ pub(super) mod tests {
     pub(in crate::cache) fn any_identity() -> impl Strategy<Value = Identity> {
         let cell = prop::collection::btree_map("[a-b]", 0i64..2, 0..2)
             .prop_map(|map| map.into_iter().map(|(k, v)| (k, json!(v))).collect());
-        let input = (cell, 0u8..3).prop_map(|(cell, n)| InputIdentity { cell, digest: Digest::of(&[n]) });
+        let input =
+            (cell, 0u8..3).prop_map(|(cell, n)| InputIdentity { cell, digest: Digest::of(&[n]), runs: Vec::new() });
         let inputs = prop::collection::btree_map("[a-b]", prop::collection::vec(input, 0..3), 0..3);
         let params = prop::collection::btree_map("[a-c]", any_value(), 0..3)
             .prop_map(|map| Value::Object(map.into_iter().collect()));
@@ -233,7 +237,11 @@ pub(super) mod tests {
         assert_eq!(bare.key().unwrap().to_string(), GOLDEN[1]);
         assert_eq!(identity().key().unwrap().to_string(), GOLDEN[2]);
         let mut cells = identity();
-        let input = InputIdentity { cell: [("loss".to_owned(), json!("bce"))].into(), digest: Digest::of(b"m") };
+        let input = InputIdentity {
+            cell: [("loss".to_owned(), json!("bce"))].into(),
+            digest: Digest::of(b"m"),
+            runs: Vec::new(),
+        };
         cells.inputs.insert("metrics".into(), vec![input.clone(), input]);
         assert_eq!(cells.key().unwrap().to_string(), GOLDEN[3]);
     }

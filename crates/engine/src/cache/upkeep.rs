@@ -168,6 +168,11 @@ impl Store {
         Ok(report)
     }
 
+    /// All manifests that can be read.
+    pub fn all_manifests(&self) -> Vec<Manifest> {
+        self.manifests().into_iter().filter_map(|found| found.read.ok()).collect()
+    }
+
     /// All manifest files.
     pub(super) fn manifests(&self) -> Vec<Found> {
         let shards = disk::entries(&self.dir.join("manifests"));

@@ -10,6 +10,7 @@ use crate::config::node::{Entry, Node, Tree};
 use crate::config::params::{Budget, referred_bytes};
 use crate::config::problem::ENOUGH;
 use crate::config::reference::{references, substitute, unknown, whole};
+use crate::config::search::{DISTRIBUTIONS, Distribution};
 use crate::config::stage::Given;
 use crate::config::{Params, Problem, Source, Span, Spanned};
 
@@ -34,8 +35,9 @@ pub struct Matrix {
 pub struct Axis {
     /// Its name, usable as `${name}`.
     pub name: Spanned<String>,
-    /// Its values, all different, in the order of the file.
+    /// Its values, all different, in the order of the file; none when they are drawn.
     pub values: Vec<Spanned<Value>>,
+    pub(super) drawn: Option<Distribution>,
 }
 
 impl Matrix {
@@ -44,7 +46,8 @@ impl Matrix {
         &self.axes
     }
 
-    /// The cells: all combinations, the first axis slowest, without those of `exclude`; then those of `include`.
+    /// The cells: all combinations, the first axis slowest, or those that `sample` draws; without those of `exclude`;
+    /// then those of `include`.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
     }
@@ -62,20 +65,37 @@ pub(super) fn matrix(source: &Source, key: Span, node: &Node, given: &mut Given<
         );
         return None;
     };
-    let reserved = |entry: &&Entry| matches!(entry.key.value.as_str(), "include" | "exclude");
+    let reserved = |entry: &&Entry| matches!(entry.key.value.as_str(), "include" | "exclude" | "sample");
     let axes: Vec<Axis> =
         entries.iter().filter(|entry| !reserved(entry)).filter_map(|entry| reader.axis(entry)).collect();
     let rules = |name: &str| entries.iter().find(|entry| entry.key.value == name);
     let excludes = rules("exclude").map_or_else(Vec::new, |entry| reader.rules(entry));
     let includes = rules("include").map_or_else(Vec::new, |entry| reader.rules(entry));
+    let search = match rules("sample") {
+        Some(entry) => Some(reader.search(entry, &axes)?),
+        None => None,
+    };
+    if search.is_none()
+        && let Some(axis) = axes.iter().find(|axis| axis.drawn.is_some())
+    {
+        let message =
+            format!("the axis `{}` is a distribution, and nothing says how many values to draw", axis.name.value);
+        reader.wrong(axis.name.span, message, "add `sample: {cells: 20}` to the matrix");
+    }
     if axes.is_empty() && reader.problems.len() == before {
         reader.wrong(key, "the matrix has no axis", "write `matrix: {factors: [8, 16]}`, or remove it");
     }
     if reader.problems.len() > before {
         return None;
     }
-    let mut grid = reader.grid(key, axes)?;
-    reader.exclude(&mut grid, &excludes);
+    let mut grid = match search {
+        Some(search) => reader.sample(key, axes, &search, &excludes)?,
+        None => {
+            let mut grid = reader.grid(key, axes)?;
+            reader.exclude(&mut grid, &excludes);
+            grid
+        }
+    };
     reader.include(&mut grid, &includes);
     if reader.problems.len() > before {
         return None;
@@ -89,44 +109,44 @@ pub(super) fn matrix(source: &Source, key: Span, node: &Node, given: &mut Given<
 }
 
 /// A cell given by `include` or `exclude`.
-struct Rule {
-    span: Span,
+pub(super) struct Rule {
+    pub(super) span: Span,
     cell: Vec<(Spanned<String>, Spanned<Value>)>,
 }
 
-struct Row {
-    cell: Cell,
+pub(super) struct Row {
+    pub(super) cell: Cell,
     /// The number of the value of each axis, in the order of the axes; see [`Numbers`].
-    values: Vec<usize>,
-    excluded: Option<Span>,
+    pub(super) values: Vec<usize>,
+    pub(super) excluded: Option<Span>,
 }
 
-struct Grid {
-    axes: Vec<Axis>,
-    rows: Vec<Row>,
-    numbers: Numbers,
+pub(super) struct Grid {
+    pub(super) axes: Vec<Axis>,
+    pub(super) rows: Vec<Row>,
+    pub(super) numbers: Numbers,
 }
 
 /// Numbers for values: the same exactly when their canonical JSON is.
 #[derive(Default)]
-struct Numbers(BTreeMap<String, usize>);
+pub(super) struct Numbers(BTreeMap<String, usize>);
 
 impl Numbers {
-    fn of(&mut self, value: &Value) -> usize {
+    pub(super) fn of(&mut self, value: &Value) -> usize {
         let next = self.0.len();
         *self.0.entry(canonical(value)).or_insert(next)
     }
 }
 
-struct Reader<'a> {
-    source: &'a Source,
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
     params: &'a Params,
-    budget: &'a mut Budget,
-    problems: &'a mut Vec<Problem>,
+    pub(super) budget: &'a mut Budget,
+    pub(super) problems: &'a mut Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn wrong(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn wrong(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::new(self.source, span, message).help(help));
     }
 
@@ -145,6 +165,16 @@ impl Reader<'_> {
             );
             return None;
         }
+        if matches!(entry.value.tree, Tree::Map(_)) {
+            let value = self.value(&entry.value)?;
+            return match Distribution::read(&value) {
+                Ok(drawn) => Some(Axis { name: name.clone(), values: Vec::new(), drawn: Some(drawn) }),
+                Err(what) => {
+                    self.wrong(entry.value.span, format!("the axis `{}` {what}", name.value), DISTRIBUTIONS);
+                    None
+                }
+            };
+        }
         let values = self.list(&entry.value)?;
         if values.is_empty() {
             self.wrong(entry.value.span, format!("the axis `{}` has no values", name.value), "list at least one value");
@@ -161,7 +191,7 @@ impl Reader<'_> {
                 return None;
             }
         }
-        Some(Axis { name: name.clone(), values })
+        Some(Axis { name: name.clone(), values, drawn: None })
     }
 
     /// The values of an axis: a list, or a param that is one.
@@ -182,7 +212,7 @@ impl Reader<'_> {
     }
 
     /// A value with its references to params replaced.
-    fn value(&mut self, node: &Node) -> Option<Value> {
+    pub(super) fn value(&mut self, node: &Node) -> Option<Value> {
         let before = self.problems.len();
         let params = self.params;
         let known: Vec<&str> = params.keys().map(String::as_str).collect();
@@ -279,7 +309,11 @@ impl Reader<'_> {
     }
 
     /// The axes that a rule names, as positions with the numbers of the values; `None` when one is no axis.
-    fn positions(&mut self, Grid { axes, numbers, .. }: &mut Grid, rule: &Rule) -> Option<Vec<(usize, usize)>> {
+    pub(super) fn positions(
+        &mut self,
+        Grid { axes, numbers, .. }: &mut Grid,
+        rule: &Rule,
+    ) -> Option<Vec<(usize, usize)>> {
         let before = self.problems.len();
         let mut positions = Vec::new();
         for (name, value) in &rule.cell {

@@ -22,9 +22,11 @@ mod node;
 mod params;
 mod problem;
 mod reference;
+mod sample;
 mod scalar;
 mod scan;
 mod schema;
+mod search;
 mod secrets;
 #[cfg(test)]
 mod snapshots;

@@ -116,6 +116,21 @@ fn matrix() -> Value {
             "items": { "type": "object", "minProperties": 1, "propertyNames": { "pattern": PARAM_NAME_PATTERN } },
         })
     };
+    let number = |about: &str, least: u64| {
+        json!({
+            "description": about,
+            "anyOf": [{ "type": "integer", "minimum": least }, { "$ref": "#/$defs/reference" }],
+        })
+    };
+    let distribution = |name: &str| {
+        json!({
+            "description": "draws the values of the axis; needs `sample`",
+            "type": "object",
+            "required": [name],
+            "additionalProperties": false,
+            "properties": { name: { "type": "array", "minItems": 2, "maxItems": 2 } },
+        })
+    };
     json!({
         "description": format!("multiplies the stage: one cell for each combination of the axes' values, at most {MAX_CELLS}"),
         "type": "object",
@@ -124,10 +139,31 @@ fn matrix() -> Value {
         "properties": {
             "exclude": cells("cells to leave out: those that have all of these values"),
             "include": cells("cells to add: a value for every axis"),
+            "sample": {
+                "description": "random search: draws combinations instead of taking all",
+                "type": "object",
+                "required": ["cells"],
+                "additionalProperties": false,
+                "properties": {
+                    "cells": number("how many combinations to draw; more of them keep those that there were", 1),
+                    "seed": number("what the draws depend on", 0),
+                    "cross": {
+                        "description": "axes that are not drawn: every drawn combination gets all of their values",
+                        "type": "array",
+                        "items": { "type": "string" },
+                    },
+                },
+            },
         },
         "additionalProperties": {
             "description": "the values of an axis, used as ${axis}",
-            "anyOf": [{ "type": "array", "minItems": 1 }, { "$ref": "#/$defs/reference" }],
+            "anyOf": [
+                { "type": "array", "minItems": 1 },
+                distribution("uniform"),
+                distribution("log_uniform"),
+                distribution("int_uniform"),
+                { "$ref": "#/$defs/reference" },
+            ],
         },
     })
 }

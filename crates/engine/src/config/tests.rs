@@ -279,6 +279,15 @@ fn a_matrix_that_cannot_be() {
         ("{a: [1], exclude: [{}]}", (20, "a cell of `exclude` is a mapping of axes to values")),
         ("{a: [1], exclude: [{b: 1}]}", (21, "the matrix has no axis `b`")),
         ("{a: [1], exclude: [{a: 2}]}", (20, "this `exclude` matches no cell of the matrix")),
+        ("{a: {uniform: [0, 1]}}", (2, "the axis `a` is a distribution, and nothing says how many values to draw")),
+        ("{a: {uniform: 1}, sample: {cells: 1}}", (5, "the axis `a` needs `uniform: [low, high]`")),
+        ("{a: [1], sample: 3}", (18, "`sample` is a number, not a mapping")),
+        ("{a: [1], sample: {}}", (10, "`sample` does not say how many cells to draw")),
+        ("{a: [1], sample: {cells: 0}}", (26, "`cells` is not a number from 1 to 10000")),
+        ("{a: [1], sample: {cell: 1}}", (19, "`sample` has no setting `cell`")),
+        ("{a: [1], sample: {cells: 2}}", (0, "1 different cells can be drawn, and `sample` wants 2")),
+        ("{a: [1], sample: {cells: 1, cross: [b]}}", (36, "the matrix has no axis `b`")),
+        ("{a: [1], sample: {cells: 1, cross: [a]}}", (0, "all axes are crossed, and none is left to draw")),
         ("{a: [1, 2], exclude: [{a: 1}, {a: 1}]}", (31, "an earlier `exclude` removes all of these cells")),
         ("{a: [1], exclude: [{a: 1}]}", (0, "no cell of the matrix is left")),
         ("{a: [1], b: [1], include: [{a: 2}]}", (28, "this `include` gives no value for `b`")),
@@ -304,6 +313,25 @@ fn values_of_an_axis_differ_by_type() {
     let cells = pipeline.stages[0].matrix.as_ref().unwrap().cells();
     let labels: std::collections::BTreeSet<_> = cells.iter().map(cell_label).collect();
     assert_eq!((cells.len(), labels.len()), (5, 5));
+}
+
+#[test]
+fn a_sampled_matrix_draws_cells_and_crosses_the_others() {
+    let text = |cells: u32| {
+        format!(
+            "name: a\nstages:\n  t:\n    kind: b\n    x: [\"${{rate}}\", \"${{kind}}\", \"${{seed}}\"]\n    matrix:\n      \
+             rate: {{log_uniform: [1e-4, 1e-1]}}\n      kind: [u, v]\n      seed: [1, 2]\n      \
+             exclude: [{{kind: u, seed: 2}}]\n      sample: {{cells: {cells}, seed: 3, cross: [seed]}}\n"
+        )
+    };
+    let cells = |n: u32| parsed(&text(n)).unwrap().stages[0].matrix.as_ref().unwrap().cells().to_vec();
+    let (few, many) = (cells(4), cells(8));
+    assert!(few.iter().all(|cell| many.contains(cell)));
+    // Of 8 drawn pairs each has seed 1, and seed 2 unless it is of kind `u`.
+    let of = |seed: i64, kind: &str| many.iter().filter(|cell| cell["seed"] == seed && cell["kind"] == kind).count();
+    assert_eq!(of(1, "u") + of(1, "v"), 8);
+    assert_eq!((of(2, "u"), of(2, "v")), (0, of(1, "v")));
+    assert!(of(1, "u") > 0 && of(1, "v") > 0, "both kinds are drawn");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, diff};
-use crate::stage::{Arity, Class, Output};
+use crate::stage::{Arity, Class, Output, Past};
 
 use crate::pipeline::graph::{Graph, NodeId, Wire};
 use crate::pipeline::report::Failure;
@@ -46,7 +46,10 @@ pub(super) fn key<'m>(
             .ok_or_else(|| missing_output(graph, wire))?;
         // Only a port that gathers can tell its inputs apart by where in a matrix they come from.
         let cell = if wire.port.arity == Arity::Many { gathered_cell(graph, wire) } else { BTreeMap::new() };
-        inputs.entry(wire.port.name.to_owned()).or_default().push(InputIdentity { cell, digest });
+        let runs = if node.kind.knows_runs { past(graph, wire.from, &manifest) } else { Vec::new() };
+        // Plain fields with numbers from a manifest, which has no others than finite ones.
+        let runs = runs.into_iter().filter_map(|past| serde_json::to_value(past).ok()).collect();
+        inputs.entry(wire.port.name.to_owned()).or_default().push(InputIdentity { cell, digest, runs });
     }
     let mut params = node.params.clone();
     let mut continues = node.work.continues();
@@ -88,6 +91,22 @@ pub(super) fn key<'m>(
     let key = key_of(&identity)?;
     let family = continues.map(|params| key_of(&Identity { params, ..identity.clone() })).transpose()?;
     Ok(Keyed { key, family, identity, sources })
+}
+
+/// How the output of a node was made: the node itself, then those that it read from.
+pub(super) fn past<'m>(graph: &Graph, id: NodeId, manifest: impl Fn(NodeId) -> Option<&'m Manifest>) -> Vec<Past> {
+    let of = |id: NodeId| {
+        let (node, manifest) = (graph.node(id), manifest(id)?);
+        Some(Past {
+            stage: node.name(),
+            kind: node.kind.name.to_owned(),
+            key: manifest.key.to_string(),
+            seconds: manifest.seconds,
+        })
+    };
+    let mut producers: Vec<NodeId> = graph.node(id).inputs.iter().map(|wire| wire.from).collect();
+    producers.dedup();
+    std::iter::once(id).chain(producers).filter_map(of).collect()
 }
 
 /// How a gathered input is told apart: its stage and its coordinates.

@@ -8,7 +8,7 @@ use crate::stage::{
     ArtifactDir, Class, Context, ContextParts, Fault, FileRef, Input, Memory, Note, Output, Result, SourceFile, Written,
 };
 
-use crate::pipeline::decide::{Decision, Keyed, decide, key};
+use crate::pipeline::decide::{Decision, Keyed, decide, key, past};
 use crate::pipeline::graph::{Graph, Node, NodeId};
 use crate::pipeline::observe::{Observer, Started};
 use crate::pipeline::report::Failure;
@@ -22,7 +22,7 @@ pub(super) struct Job<'a> {
     pub(super) world: &'a World,
     pub(super) options: &'a Options,
     pub(super) observer: &'a dyn Observer,
-    /// The manifest of each producer.
+    /// The manifest of each producer, and of theirs if the kind wants to know.
     pub(super) manifests: BTreeMap<NodeId, &'a Manifest>,
     pub(super) forced: bool,
     pub(super) memory: &'a Memory,
@@ -151,7 +151,10 @@ impl Job<'_> {
                 (name.clone(), FileRef { path, digest: file.digest.to_string(), size: file.size })
             });
             let dir = ArtifactDir::new(producer.name(), files.collect()).with_memory(self.memory.clone());
-            let input = Input { stage: producer.name(), cell: producer.cell.clone(), dir };
+            let manifest = |from: NodeId| self.manifests.get(&from).copied();
+            let knows = self.node().kind.knows_runs;
+            let runs = if knows { past(self.graph, wire.from, manifest) } else { Vec::new() };
+            let input = Input { stage: producer.name(), cell: producer.cell.clone(), dir, runs };
             inputs.entry(wire.port.name.to_owned()).or_default().push(input);
         }
         Ok(inputs)

@@ -4,6 +4,7 @@
 mod build;
 mod decide;
 mod draw;
+mod forecast;
 mod graph;
 mod join;
 mod make;
@@ -16,6 +17,7 @@ mod world;
 
 pub use build::build;
 pub use draw::{DrawFormat, draw};
+pub use forecast::Forecast;
 pub use graph::{Cell, Graph, Node, NodeId, Wire};
 pub use observe::{Observer, Quiet, Started};
 pub use plan::{Plan, PlannedStage, Selection, State, plan};

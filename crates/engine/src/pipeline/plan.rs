@@ -9,6 +9,7 @@ use crate::cache::Manifest;
 use crate::config::suggest;
 
 use crate::pipeline::decide::{Decision, decide, key};
+use crate::pipeline::forecast::{Forecast, forecast};
 use crate::pipeline::graph::{Graph, NodeId};
 use crate::pipeline::world::Oracle;
 
@@ -101,6 +102,9 @@ pub struct PlannedStage {
     pub key: Option<String>,
     /// The directory of its outputs, below that of all outputs.
     pub view: PathBuf,
+    /// What it is likely to need, if it has to run and its kind has run before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
 }
 
 /// What a run would do.
@@ -113,6 +117,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What all stages that have to run are likely to need together, and how many of them have no forecast.
+    pub fn forecast(&self) -> (Forecast, usize) {
+        let open = || self.stages.iter().filter(|stage| matches!(stage.state, State::Stale | State::Unknown));
+        let known = || open().filter_map(|stage| stage.forecast);
+        let all = Forecast {
+            seconds: known().map(|forecast| forecast.seconds).sum(),
+            bytes: known().map(|forecast| forecast.bytes).fold(0, u64::saturating_add),
+            runs: known().map(|forecast| forecast.runs).min().unwrap_or(0),
+        };
+        (all, open().count() - known().count())
+    }
+
     /// How many stages are in this state.
     pub fn count(&self, state: State) -> usize {
         self.stages.iter().filter(|stage| stage.state == state).count()
@@ -127,6 +143,7 @@ pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result
     let selected = selection.resolve(graph)?;
     let mut fresh: BTreeMap<NodeId, Manifest> = BTreeMap::new();
     let mut stages = Vec::new();
+    let mut inputs: BTreeMap<NodeId, serde_json::Value> = BTreeMap::new();
     for &id in graph.order().iter().filter(|id| selected.wanted.contains(id)) {
         let node = graph.node(id);
         let waits: BTreeSet<String> =
@@ -138,6 +155,7 @@ pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result
             why: waits.iter().map(|name| format!("waits for `{name}`")).collect(),
             key: None,
             view: node.view_path(&graph.pipeline),
+            forecast: None,
         };
         if waits.is_empty() {
             match key(graph, id, oracle, |from| fresh.get(&from)) {
@@ -152,12 +170,23 @@ pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result
                             stage.state = State::Fresh;
                             fresh.insert(id, *manifest);
                         }
-                        Decision::Stale(why) => (stage.state, stage.why) = (State::Stale, why),
+                        Decision::Stale(why) => {
+                            (stage.state, stage.why) = (State::Stale, why);
+                            inputs.insert(id, keyed.identity.to_json()["inputs"].take());
+                        }
                     }
                 }
             }
         }
-        stages.push(stage);
+        stages.push((id, stage));
     }
+    let is_open = |stage: &PlannedStage| matches!(stage.state, State::Stale | State::Unknown);
+    if stages.iter().any(|(_, stage)| is_open(stage)) {
+        let history = oracle.history();
+        for (id, stage) in stages.iter_mut().filter(|(_, stage)| is_open(stage)) {
+            stage.forecast = forecast(graph.node(*id), inputs.get(id), &history);
+        }
+    }
+    let stages = stages.into_iter().map(|(_, stage)| stage).collect();
     Ok(Plan { pipeline: graph.pipeline.clone(), stages })
 }

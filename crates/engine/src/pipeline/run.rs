@@ -61,7 +61,8 @@ struct Table {
     stopped: bool,
 }
 
-/// The manifests of a node's producers as it found them, with their generation.
+/// The manifests of a node's producers as it found them (and of theirs, where the kind reports how its inputs were made),
+/// with their generation.
 type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 
 /// What decoded outputs may take while the stages that read them are still to come: an eighth of the machine.
@@ -191,7 +192,12 @@ impl Runner<'_> {
             let slot = table.slots.get(&from)?;
             Some((from, (slot.generation, Arc::clone(slot.manifest.as_ref()?))))
         };
-        self.graph.producers(id).filter_map(of).collect()
+        let mut known: Producers = self.graph.producers(id).filter_map(of).collect();
+        if self.graph.node(id).kind.knows_runs {
+            let earlier = self.graph.producers(id).flat_map(|from| self.graph.producers(from));
+            known.extend(earlier.filter_map(of));
+        }
+        known
     }
 
     fn attempt(&self, id: NodeId, producers: &Producers) -> Made {

@@ -24,6 +24,8 @@ pub trait Oracle {
     fn check(&self, manifest: &Manifest) -> Result<(), Vec<Damage>>;
     /// The identity that the stage had when it last ran, for saying what changed since.
     fn last(&self, pipeline: &str, node: &Node) -> Option<Value>;
+    /// All manifests that are stored, for forecasts.
+    fn history(&self) -> Vec<Manifest>;
 }
 
 /// The store, and where a run finds and leaves files.
@@ -54,5 +56,9 @@ impl Oracle for World {
 
     fn last(&self, pipeline: &str, node: &Node) -> Option<Value> {
         self.store.last_manifest(pipeline, &node.name()).map(|manifest| manifest.identity)
+    }
+
+    fn history(&self) -> Vec<Manifest> {
+        self.store.all_manifests()
     }
 }

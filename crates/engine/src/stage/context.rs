@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
+
 use crate::stage::{Artifact, ArtifactDir, Fault, Memory, OutFile, Result, SourceFile, Written};
 
 /// Where tensors live.
@@ -78,6 +80,22 @@ pub struct Input {
     pub cell: BTreeMap<String, serde_json::Value>,
     /// Its files.
     pub dir: ArtifactDir,
+    /// For a stage that asks for it ([`crate::stage::Stage::KNOWS_RUNS`]): how it was made, the producing stage first,
+    /// then those that this one read from.
+    pub runs: Vec<Past>,
+}
+
+/// A stage that has run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// Its name, with its cell.
+    pub stage: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its key, which finds its manifest.
+    pub key: String,
+    /// How long it ran.
+    pub seconds: f64,
 }
 
 /// Something a stage wants to have said and kept in its manifest.
@@ -232,7 +250,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_json(&self, name: &str, value: &impl serde::Serialize) -> Result<()> {
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_string_pretty(value).map_err(Fault::failed)?;
         text.push('\n');
         let mut file = self.create(name)?;

@@ -51,6 +51,9 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     const INPUTS: &'static [Port] = &[];
     /// The outputs; the first is what a plain `stage` reference means.
     const OUTPUTS: &'static [Output];
+    /// Whether the stage also reports how its inputs were made, from [`crate::stage::Input::runs`]. Then that is part of
+    /// its key, so that what it writes is still a function of its key.
+    const KNOWS_RUNS: bool = false;
 
     /// Whether this stage, with these parameters, draws at random. Only then does the seed count.
     fn is_seeded(&self) -> bool {
@@ -87,6 +90,12 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         None
     }
 
+    /// How much work these parameters ask for, beside that of other parameters of this kind on the same inputs, such as
+    /// the number of epochs: forecasts of time are in proportion to it.
+    fn effort(&self) -> f64 {
+        1.0
+    }
+
     /// Does the work: reads inputs, writes files.
     ///
     /// # Errors
@@ -109,6 +118,8 @@ pub trait DynStage: Send + Sync {
     fn is_seeded(&self) -> bool;
     /// The parameters of [`Stage::continues`].
     fn continues(&self) -> Option<Value>;
+    /// See [`Stage::effort`].
+    fn effort(&self) -> f64;
     /// See [`Stage::run`].
     ///
     /// # Errors
@@ -139,6 +150,10 @@ impl<S: Stage> DynStage for S {
         Stage::continues(self).map(|stage| stage.params())
     }
 
+    fn effort(&self) -> f64 {
+        Stage::effort(self)
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         Stage::run(self, context)
     }
@@ -157,6 +172,8 @@ pub struct StageKind {
     pub inputs: &'static [Port],
     /// The outputs.
     pub outputs: &'static [Output],
+    /// See [`Stage::KNOWS_RUNS`].
+    pub knows_runs: bool,
     /// The JSON Schema of the parameters.
     pub schema: fn() -> schemars::Schema,
     /// Turns parameters into a stage.
@@ -172,6 +189,7 @@ impl StageKind {
             changes: S::CHANGES,
             inputs: S::INPUTS,
             outputs: S::OUTPUTS,
+            knows_runs: S::KNOWS_RUNS,
             schema: || schemars::SchemaGenerator::default().into_root_schema_for::<S>(),
             decode: decode::<S>,
         }
