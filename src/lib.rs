@@ -11,7 +11,7 @@
 //! - [`artifacts`] are the typed values that cross a stage boundary, each a few open files.
 //! - [`fetch`] gets files from the network; [`data`] prepares interactions with polars; [`model`], [`loss`] and [`train`]
 //!   train models with candle at the border and [`kernel`] inside, [`fit`] makes those that need no gradients;
-//!   [`metric`] and [`eval`] measure them.
+//!   [`metric`] and [`eval`] measure them, [`stats`] tells differences from chance.
 //! - [`cli`] is the command line, the only room that prints.
 //!
 //! A stage of one's own is a type that implements [`stage::Stage`] and a row in a [`stage::Registry`]: see
@@ -21,6 +21,7 @@ pub use ncf_pipe_data as data;
 pub use ncf_pipe_engine::{cache, config, pipeline, stage};
 pub use ncf_pipe_kernel as kernel;
 pub use ncf_pipe_learn::{eval, fit, loss, metric, model, train};
+pub use ncf_pipe_stats as stats;
 
 pub mod artifacts;
 pub mod cli;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
+use polars::prelude::{Column, Int32Type, IntoColumn, NamedFrom, Series};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::frames::save;
+use crate::artifacts::frames::{read, save};
 use crate::data::frame::{self, FrameMeta, USER};
 use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
@@ -181,6 +181,21 @@ impl Metrics {
         let frame = frame::frame(per_user.users.len(), per_user.into_columns())?;
         save(context, PER_USER, &frame, &meta)
     }
+}
+
+/// The values of a metric by dense user id, without users for whom it is not defined.
+pub type UserValues = Vec<(u32, f64)>;
+
+/// Reads a column of `per_user.parquet`, such as `hr@10` of the protocol `sampled`.
+///
+/// # Errors
+/// When the file cannot be read or has no such metric.
+pub fn user_values(dir: &ArtifactDir, protocol: &str, metric: &str) -> Result<UserValues> {
+    let column = format!("{protocol}_{}", metric.replace('@', "_"));
+    let (frame, _) = read(dir, PER_USER, Some(&[USER, &column]))?;
+    let users = frame::slice::<Int32Type>(&frame, USER)?;
+    let values = frame.column(&column).and_then(|values| values.f64()).map_err(Fault::data)?;
+    Ok(users.iter().zip(values.iter()).filter_map(|(user, value)| Some((u32::try_from(*user).ok()?, value?))).collect())
 }
 
 impl Artifact for Metrics {

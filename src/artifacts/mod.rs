@@ -5,6 +5,7 @@ mod frames;
 pub mod audit;
 pub mod checks;
 pub mod comparison;
+pub mod curves;
 pub mod dataset;
 pub mod files;
 pub mod interactions;

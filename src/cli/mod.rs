@@ -13,6 +13,7 @@ mod preview;
 mod print;
 mod progress;
 mod recommend;
+mod record;
 mod results;
 mod run;
 mod schema;

@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
 use crate::cli::progress::Console;
+use crate::cli::record::RecordArgs;
 use crate::cli::{plan, print, results, signals};
 use crate::pipeline::{self, Options, RunReport, Selection, Status};
 use crate::stage::{Class, Device};
@@ -38,6 +39,8 @@ pub(super) struct RunArgs {
     /// Print one JSON object, last on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 /// Which stages.
@@ -106,7 +109,9 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     check_outputs(&world.outputs)?;
     world.store.sweep();
     let console = Console::new(global.quiet);
-    let report = pipeline::run(&graph, &world, &options, &console)?;
+    let recorder = args.record.start(&console)?;
+    let report = pipeline::run(&graph, &world, &options, &recorder)?;
+    recorder.finish(&report, &world.outputs);
     save_memo(&world.store);
     if args.json {
         failures(&report);

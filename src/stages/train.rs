@@ -166,6 +166,10 @@ fn fit(
     context: &Context<'_>,
 ) -> Result<Outcome> {
     let progress = context.progress();
+    let metric = match &recipe.validation.metric {
+        Criterion::Metric(name) => format!("valid_{name}"),
+        Criterion::Loss => String::new(),
+    };
     let watch = Watch {
         start: &|total, done| {
             progress.start(Some(total), "samples");
@@ -173,6 +177,15 @@ fn fit(
         },
         advance: &|samples| progress.advance(samples),
         remark: &|text| progress.remark(text),
+        record: &|record| {
+            let values = [
+                ("train_loss", Some(record.train_loss)),
+                ("valid_loss", record.valid_loss),
+                (&*metric, record.valid_metric),
+            ];
+            let values: Vec<(&str, f64)> = values.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+            progress.point(record.step, &values);
+        },
         cancelled: &|| context.cancel().is_cancelled(),
     };
     let (seen, valid) = (split.train.csr()?, split.valid.csr()?);

@@ -118,7 +118,12 @@ impl Job<'_> {
         if self.forced {
             work.start_over()?;
         }
-        let progress = self.observer.started(&Started { name: &name, kind: node.kind.name, why });
+        let progress = self.observer.started(&Started {
+            name: &name,
+            kind: node.kind.name,
+            why,
+            view: &node.view_path(&self.graph.pipeline),
+        });
         let context = Context::new(ContextParts {
             seed: node.seed,
             device: self.options.device,

@@ -2,6 +2,7 @@
 
 use crate::pipeline::report::StageReport;
 use crate::stage::{Progress, Silent};
+use std::path::Path;
 
 /// A stage that is about to run.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +13,8 @@ pub struct Started<'a> {
     pub kind: &'a str,
     /// Why it runs.
     pub why: &'a [String],
+    /// The directory of its outputs, below that of all outputs: a path that is its own.
+    pub view: &'a Path,
 }
 
 /// Receives the events of a run, from any thread.

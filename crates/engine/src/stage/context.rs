@@ -30,6 +30,11 @@ pub trait Progress: Send + Sync {
     fn advance(&self, n: u64);
     /// A short remark beside the bar, such as the current loss.
     fn remark(&self, text: &str);
+    /// A point of the curves of the stage, such as the loss: values by name after so many steps. A later call with the
+    /// same step takes the place of the earlier one.
+    fn point(&self, step: u64, values: &[(&str, f64)]) {
+        let _ = (step, values);
+    }
 }
 
 /// Progress that nobody looks at.

@@ -38,6 +38,8 @@ pub struct Watch<'a> {
     pub advance: &'a dyn Fn(u64),
     /// Told how the training goes, in a few words.
     pub remark: &'a dyn Fn(&str),
+    /// Told every row of the history, also those of the run that this one continues.
+    pub record: &'a dyn Fn(&Record),
     /// Asked after each step whether to stop.
     pub cancelled: &'a dyn Fn() -> bool,
 }
@@ -205,6 +207,7 @@ impl Run<'_> {
         let total = u64::from(epochs).saturating_mul(self.source.len());
         let done = u64::from(self.progress.epochs) * self.source.len() + self.progress.place;
         (self.training.watch.start)(total, done.min(total));
+        self.progress.history.iter().for_each(self.training.watch.record);
         let (source, first, place) = (self.source, self.progress.epochs, self.progress.place);
         let batch = self.recipe().batch_size as usize;
         if !self.finished() {
@@ -318,6 +321,7 @@ impl Run<'_> {
         }
         (self.progress.loss_sum, self.progress.loss_count) = (0.0, 0);
         self.progress.history.push(record);
+        (self.training.watch.record)(&record);
         if self.recipe().validation.keep == Keep::Best && self.verdict().best == Some(self.progress.history.len() - 1) {
             self.progress.best = Some(self.engine.weights()?);
         }
@@ -355,6 +359,9 @@ impl Run<'_> {
         if record.valid_loss.is_none() {
             self.validate(&mut record)?;
             self.progress.history[last] = record;
+            if record.valid_loss.is_some() {
+                (self.training.watch.record)(&record);
+            }
         }
         let best = self.verdict().best.filter(|_| self.recipe().validation.keep == Keep::Best);
         let weights = match self.progress.best.take() {

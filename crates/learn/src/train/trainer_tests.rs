@@ -53,7 +53,8 @@ fn recipe() -> Recipe {
     recipe
 }
 
-const SILENT: Watch<'static> = Watch { start: &|_, _| {}, advance: &|_| {}, remark: &|_| {}, cancelled: &|| false };
+const SILENT: Watch<'static> =
+    Watch { start: &|_, _| {}, advance: &|_| {}, remark: &|_| {}, record: &|_| {}, cancelled: &|| false };
 
 fn run(recipe: &Recipe) -> Result<Outcome> {
     train(recipe, 5, World::new().data(), None, SILENT)

@@ -1,0 +1,225 @@
+//! Runs that differ in nothing but their seed, and what their metrics have in common.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::artifacts::comparison::{Group, Row, Spread};
+use crate::stage::{Fault, Result};
+use crate::stats::summary::summarise;
+
+/// The runs of a group by position among all runs, with the seed that each has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Members {
+    pub(super) group: Group,
+    /// Positions among the rows, in their order.
+    pub(super) rows: Vec<usize>,
+    /// The value on the axis of repetitions, as JSON; empty where a run has none.
+    pub(super) seeds: Vec<String>,
+}
+
+/// The stage without its cell.
+fn stage_of(name: &str) -> &str {
+    name.split_once('[').map_or(name, |(stage, _)| stage)
+}
+
+/// Puts runs together that have the same stage, protocol and coordinates but for `repeat`, in the order of the first of
+/// each.
+pub(super) fn groups(rows: &[Row], repeat: &str, level: f64) -> Result<Vec<Members>> {
+    let mut found: Vec<Members> = Vec::new();
+    for (place, row) in rows.iter().enumerate() {
+        let mut cell = row.cell.clone();
+        let seed = cell.remove(repeat).map_or_else(String::new, |value| value.to_string());
+        let stage = stage_of(&row.stage);
+        let same = |members: &&mut Members| {
+            let group = &members.group;
+            (group.stage.as_str(), &group.cell, &group.protocol) == (stage, &cell, &row.protocol)
+        };
+        if let Some(members) = found.iter_mut().find(same) {
+            members.rows.push(place);
+            members.seeds.push(seed);
+            continue;
+        }
+        let group = Group {
+            name: String::new(),
+            stage: stage.to_owned(),
+            cell,
+            protocol: row.protocol.clone(),
+            is_baseline: false,
+            runs: 0,
+            model_seconds: None,
+            metrics: Vec::new(),
+        };
+        found.push(Members { group, rows: vec![place], seeds: vec![seed] });
+    }
+    name(&mut found);
+    for members in &mut found {
+        let of = |place: &usize| &rows[*place];
+        let times: Option<Vec<f64>> = members.rows.iter().map(|place| of(place).model_seconds).collect();
+        members.group.model_seconds = times.map(|times| times.iter().sum::<f64>() / times.len().max(1) as f64);
+        members.group.runs = members.rows.len();
+        let names = of(&members.rows[0]).metrics.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        for metric in names {
+            let values: Vec<f64> = members.rows.iter().filter_map(|place| of(place).metrics.get(&metric)).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let summary = summarise(&values, level).map_err(Fault::failed)?;
+            members.group.metrics.push(Spread {
+                metric,
+                n: summary.n,
+                mean: summary.mean,
+                sd: summary.sd,
+                interval: summary.interval.map(|interval| (interval.low, interval.high)),
+                difference: None,
+                percent: None,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Gives each group a short name: its coordinates, with the stage only where there are several.
+fn name(found: &mut [Members]) {
+    let several = found.iter().any(|members| members.group.stage != found[0].group.stage);
+    for members in &mut *found {
+        let group = &mut members.group;
+        let axes: Vec<String> = group.cell.iter().map(|(axis, value)| format!("{axis}={}", shown(value))).collect();
+        group.name = match (several || axes.is_empty(), axes.is_empty()) {
+            (true, true) => group.stage.clone(),
+            (true, false) => format!("{} {}", group.stage, axes.join(", ")),
+            (false, _) => axes.join(", "),
+        };
+    }
+}
+
+/// A coordinate as a person writes it.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Which group others are compared with, by the stage or by coordinates that one group alone has.
+///
+/// # Errors
+/// When none has them, or several.
+pub(super) fn find_baseline(found: &[Members], baseline: &Baseline, protocol: &str) -> Result<usize> {
+    let matches = |members: &Members| match baseline {
+        Baseline::Stage(stage) => members.group.stage == *stage || members.group.name == *stage,
+        Baseline::Cell(cell) => cell.iter().all(|(axis, value)| members.group.cell.get(axis) == Some(value)),
+    };
+    let places: Vec<usize> = found
+        .iter()
+        .enumerate()
+        .filter(|(_, members)| members.group.protocol == protocol && matches(members))
+        .map(|(place, _)| place)
+        .collect();
+    let names = |places: &[usize]| {
+        let names: Vec<String> = places.iter().take(5).map(|place| format!("`{}`", found[*place].group.name)).collect();
+        names.join(", ") + if places.len() > 5 { ", …" } else { "" }
+    };
+    match places[..] {
+        [place] => Ok(place),
+        [] => {
+            let all: Vec<usize> = (0..found.len()).filter(|place| found[*place].group.protocol == protocol).collect();
+            Err(Fault::data("no run is the `baseline`").help(format!(
+                "give the stage or the coordinates of one of {}; numbers must be written as in the matrix (1 is not 1.0)",
+                names(&all)
+            )))
+        }
+        _ => Err(Fault::data(format!("{} groups of runs are the `baseline`: {}", places.len(), names(&places)))
+            .help("give more coordinates, so that one group is left")),
+    }
+}
+
+/// What others are compared with.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Baseline {
+    /// The name of an evaluating stage, or of a group.
+    Stage(String),
+    /// Coordinates, such as `{gamma: 0, alpha: 0.5}`.
+    Cell(BTreeMap<String, Value>),
+}
+
+/// Fills in how each group differs from the baseline.
+pub(super) fn differences(found: &mut [Members], baseline: usize) {
+    let base = found[baseline].group.clone();
+    for members in found.iter_mut().filter(|members| members.group.protocol == base.protocol) {
+        members.group.is_baseline = members.group.name == base.name;
+        if members.group.is_baseline {
+            continue;
+        }
+        for spread in &mut members.group.metrics {
+            let Some(other) = base.metrics.iter().find(|other| other.metric == spread.metric) else { continue };
+            let difference = spread.mean - other.mean;
+            spread.difference = Some(difference);
+            // In per cent of nothing, no number is right.
+            spread.percent = (other.mean != 0.0).then(|| 100.0 * difference / other.mean.abs());
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(in super::super) fn row(stage: &str, cell: Value, value: f64) -> Row {
+        Row {
+            stage: stage.to_owned(),
+            cell: serde_json::from_value(cell).unwrap(),
+            protocol: "sampled".to_owned(),
+            n_users: 3,
+            metrics: [("hr@10".to_owned(), Some(value))].into_iter().collect(),
+            popularity: None,
+            seconds: 0.1,
+            key: "k".to_owned(),
+            model_seconds: Some(value),
+            model_key: None,
+        }
+    }
+
+    fn found() -> Vec<Members> {
+        let rows = [
+            row("e[gamma=0,seed=1]", json!({"gamma": 0, "seed": 1}), 0.5),
+            row("e[gamma=2,seed=1]", json!({"gamma": 2, "seed": 1}), 0.4),
+            row("e[gamma=0,seed=2]", json!({"gamma": 0, "seed": 2}), 0.7),
+        ];
+        groups(&rows, "seed", 0.95).unwrap()
+    }
+
+    #[test]
+    fn runs_that_differ_in_their_seed_are_one_group() {
+        let found = found();
+        let names: Vec<&str> = found.iter().map(|members| members.group.name.as_str()).collect();
+        assert_eq!(names, ["gamma=0", "gamma=2"]);
+        assert_eq!((&found[0].rows[..], &found[0].seeds[..]), (&[0, 2][..], &["1".to_owned(), "2".to_owned()][..]));
+        let spread = &found[0].group.metrics[0];
+        // sd of (0.5, 0.7) is 0.2 / sqrt(2); the mean of two values has 1 degree of freedom, t = 12.7062.
+        assert!((spread.mean - 0.6).abs() < 1e-12 && (spread.sd.unwrap() - 0.2 / 2f64.sqrt()).abs() < 1e-12);
+        assert!((spread.interval.unwrap().1 - (0.6 + 12.706_204_736 * 0.1)).abs() < 1e-8);
+        assert_eq!(found[1].group.metrics[0].sd, None);
+    }
+
+    #[test]
+    fn a_baseline_is_one_group() {
+        let cell = |value: Value| Baseline::Cell(serde_json::from_value(value).unwrap());
+        assert_eq!(find_baseline(&found(), &cell(json!({"gamma": 2})), "sampled").unwrap(), 1);
+        let error = find_baseline(&found(), &cell(json!({"gamma": 2.0})), "sampled").unwrap_err();
+        assert!(error.help.unwrap().contains("`gamma=0`, `gamma=2`"));
+        let error = find_baseline(&found(), &Baseline::Stage("e".to_owned()), "sampled").unwrap_err();
+        assert_eq!(error.message, "2 groups of runs are the `baseline`: `gamma=0`, `gamma=2`");
+    }
+
+    #[test]
+    fn differences_are_to_the_baseline() {
+        let mut found = found();
+        differences(&mut found, 0);
+        let spread = &found[1].group.metrics[0];
+        assert!(
+            (spread.difference.unwrap() + 0.2).abs() < 1e-12 && (spread.percent.unwrap() + 100.0 / 3.0).abs() < 1e-9
+        );
+        assert!(found[0].group.is_baseline && found[0].group.metrics[0].difference.is_none());
+    }
+}

@@ -1,0 +1,272 @@
+//! The stage `compare`: results of several runs side by side.
+
+mod groups;
+mod significance;
+mod tables;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::comparison::{Comparison, Row};
+use crate::artifacts::metrics::{Metrics, user_values};
+use crate::stage::{Artifact, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
+use crate::stats::multiple::Correction;
+
+use groups::Baseline;
+use significance::{Kind, Over, TestSpec};
+
+use groups::Members;
+use significance::Terms;
+
+/// Puts the results of several runs side by side: every run, means over seeds, and tests against a baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// The axis of repetitions: runs that differ in nothing else are one group.
+    #[serde(default = "seed")]
+    repeat: String,
+    /// What the other groups are compared with: the name of an evaluating stage, or coordinates that one group alone has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    baseline: Option<Baseline>,
+    /// The metrics that the table shows and that are tested; all if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<String>,
+    /// The tests against the baseline.
+    #[serde(default = "default_tests")]
+    tests: Vec<TestSpec>,
+    /// How p-values are corrected for the number of hypotheses of a test.
+    #[serde(default)]
+    correction: Correction,
+    /// The level of confidence intervals; a difference is significant when the corrected p-value is at most 1 minus it.
+    #[serde(default = "level")]
+    #[schemars(range(min = 0.5, max = 0.9999))]
+    level: f64,
+}
+
+fn seed() -> String {
+    "seed".to_owned()
+}
+
+fn level() -> f64 {
+    0.95
+}
+
+/// Whether it would be so with other seeds, and with other users.
+fn default_tests() -> Vec<TestSpec> {
+    vec![TestSpec::new(Over::Seeds, Kind::PairedT), TestSpec::new(Over::Users, Kind::Bootstrap)]
+}
+
+impl Default for Compare {
+    fn default() -> Self {
+        Self {
+            repeat: seed(),
+            baseline: None,
+            metrics: Vec::new(),
+            tests: default_tests(),
+            correction: Correction::default(),
+            level: level(),
+        }
+    }
+}
+
+impl Stage for Compare {
+    const KIND: &'static str = "compare";
+    const ABOUT: &'static str = "puts the results of several runs side by side, with tests against a baseline";
+    const CHANGES: &'static [&'static str] =
+        &["first version", "times and keys of runs, groups over seeds, tests against a baseline, tables"];
+    const INPUTS: &'static [Port] = &[Port::many::<Metrics>("runs")];
+    const OUTPUTS: &'static [Output] = &[Output::of::<Comparison>("results")];
+    const KNOWS_RUNS: bool = true;
+
+    /// The bootstrap draws.
+    fn is_seeded(&self) -> bool {
+        self.baseline.is_some() && self.tests.iter().any(|test| test.test == Kind::Bootstrap)
+    }
+
+    fn normalise(self) -> Result<Self, ParamError> {
+        if !(0.5..=0.9999).contains(&self.level) {
+            return Err(ParamError::new("level", format!("{} is not from 0.5 to 0.9999", self.level))
+                .help("write 0.95 for intervals of 95 % and tests at 5 %"));
+        }
+        for (place, test) in self.tests.iter().enumerate() {
+            if !(100..=1_000_000).contains(&test.resamples) {
+                return Err(ParamError::new(&format!("tests.{place}.resamples"), "is not from 100 to 1,000,000")
+                    .help("10,000 are enough for two digits of a p-value of 0.01"));
+            }
+        }
+        Ok(self)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<()> {
+        let runs: Vec<(&Input, Metrics)> =
+            context.inputs("runs").iter().map(|run| Ok((run, Metrics::load(&run.dir)?))).collect::<Result<_>>()?;
+        for warning in doubts(&runs) {
+            context.warn(warning);
+        }
+        let (rows, of_run): (Vec<Row>, Vec<usize>) = runs
+            .iter()
+            .enumerate()
+            .flat_map(|(place, (run, metrics))| rows(run, metrics).map(move |row| (row, place)))
+            .unzip();
+        let shown = self.shown(&rows)?;
+        let mut found = groups::groups(&rows, &self.repeat, self.level)?;
+        let mut tests = Vec::new();
+        if let Some(baseline) = &self.baseline {
+            let mut protocols: Vec<String> = Vec::new();
+            for row in &rows {
+                if !protocols.contains(&row.protocol) {
+                    protocols.push(row.protocol.clone());
+                }
+            }
+            let per_user = |row: usize, metric: &str| {
+                let run = &runs[of_run[row]].0;
+                user_values(&run.dir, &rows[row].protocol, metric)
+            };
+            for protocol in protocols {
+                let place = groups::find_baseline(&found, baseline, &protocol)?;
+                groups::differences(&mut found, place);
+                let terms = Terms {
+                    rows: &rows,
+                    per_user: &per_user,
+                    metrics: &shown,
+                    correction: self.correction,
+                    level: self.level,
+                    seed: context.seed(),
+                };
+                for spec in &self.tests {
+                    context.cancel().check()?;
+                    // Without repetitions there is nothing to pair, and no need to say so for every metric.
+                    if spec.over == Over::Users || found[place].rows.len() > 1 {
+                        tests.extend(significance::test(&terms, &found, place, spec)?);
+                    }
+                }
+            }
+        }
+        let groups = found.into_iter().map(|Members { group, .. }| group).collect();
+        let comparison = Comparison { rows, groups, tests };
+        tables::write(&comparison, &shown, self.level, context)?;
+        comparison.write(Self::KIND, context)
+    }
+}
+
+impl Compare {
+    /// The metrics to show: those that are asked for, or all.
+    ///
+    /// # Errors
+    /// When no run has one that is asked for.
+    fn shown(&self, rows: &[Row]) -> Result<Vec<String>> {
+        let mut all: Vec<String> = Vec::new();
+        for (name, _) in rows.iter().flat_map(|row| row.metrics.iter()) {
+            if !all.iter().any(|other| other == name) {
+                all.push(name.to_owned());
+            }
+        }
+        if self.metrics.is_empty() {
+            return Ok(all);
+        }
+        match self.metrics.iter().find(|metric| !all.contains(metric)) {
+            Some(metric) => Err(Fault::data(format!("no run has the metric `{metric}`"))
+                .help(format!("the runs have {}", all.join(", ")))),
+            None => Ok(self.metrics.clone()),
+        }
+    }
+}
+
+fn rows(run: &Input, metrics: &Metrics) -> impl Iterator<Item = Row> {
+    let own = run.runs.first();
+    // What is evaluated is a model, or lists that another program or stage has made of one.
+    let model = run.runs.iter().skip(1).find(|past| matches!(past.kind.as_str(), "train" | "fit" | "recommend"));
+    metrics.protocols.iter().map(move |(name, found)| Row {
+        stage: run.stage.clone(),
+        cell: run.cell.clone(),
+        protocol: name.clone(),
+        n_users: found.n_users,
+        metrics: found.metrics.clone(),
+        popularity: found.popularity.clone(),
+        seconds: own.map_or(0.0, |past| past.seconds),
+        key: own.map_or_else(String::new, |past| past.key.clone()),
+        model_seconds: model.map(|past| past.seconds),
+        model_key: model.map(|past| past.key.clone()),
+    })
+}
+
+/// Why these results should not be compared: each kind of doubt once, with the first two runs that raise it and their
+/// number.
+fn doubts(runs: &[(&Input, Metrics)]) -> Vec<String> {
+    let Some(((first, reference), others)) = runs.split_first() else { return Vec::new() };
+    let mut doubts: Vec<(String, &str, usize)> = Vec::new();
+    for (run, metrics) in others {
+        let mut doubt = |what: String| match doubts.iter_mut().find(|(other, ..)| *other == what) {
+            Some((_, _, runs)) => *runs += 1,
+            None => doubts.push((what, &run.stage, 1)),
+        };
+        if metrics.on != reference.on {
+            doubt("the part of the split that they are evaluated on".to_owned());
+        } else if metrics.counts != reference.counts {
+            doubt("the users, items or positives that they are evaluated on".to_owned());
+        }
+        for (name, found) in &metrics.protocols {
+            let Some(other) = reference.protocols.get(name) else { continue };
+            if found.mask != other.mask {
+                doubt(format!("what the protocol `{name}` masks"));
+            }
+        }
+        let digests = (&metrics.pool_digest, &reference.pool_digest);
+        if let (Some(one), Some(other)) = digests
+            && one != other
+        {
+            doubt("the candidates that positives are ranked against".to_owned());
+        }
+    }
+    let said = doubts.into_iter().map(|(what, run, runs)| {
+        let more = if runs > 1 { format!(", and so do {} more", runs - 1) } else { String::new() };
+        format!("`{}` and `{run}` differ in {what}{more}", first.stage)
+    });
+    said.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::metrics::tests::sampled;
+    use crate::stage::ArtifactDir;
+    use std::collections::BTreeMap;
+
+    fn input(stage: &str, factors: u32) -> Input {
+        Input {
+            stage: stage.to_owned(),
+            cell: [("factors".to_owned(), factors.into())].into(),
+            dir: ArtifactDir::new(stage.to_owned(), BTreeMap::new()),
+            runs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_run_and_protocol_is_a_row() {
+        let mut metrics = sampled(0.5, "ab");
+        let protocol = metrics.protocols["sampled"].clone();
+        metrics.protocols.insert("full".to_owned(), protocol);
+        let rows: Vec<Row> = rows(&input("evaluate[factors=8]", 8), &metrics).collect();
+        let names: Vec<(&str, &str)> = rows.iter().map(|row| (row.stage.as_str(), row.protocol.as_str())).collect();
+        assert_eq!(names, [("evaluate[factors=8]", "full"), ("evaluate[factors=8]", "sampled")]);
+        assert_eq!(rows[1].cell["factors"], 8);
+        assert_eq!(rows[1].metrics.get("hr@10"), Some(0.5));
+    }
+
+    #[test]
+    fn runs_with_the_same_candidates_and_users_raise_no_doubt() {
+        let (a, b) = (input("a", 8), input("b", 16));
+        assert_eq!(doubts(&[(&a, sampled(0.5, "ab")), (&b, sampled(0.6, "ab"))]), [""; 0]);
+    }
+
+    #[test]
+    fn other_candidates_or_users_raise_a_doubt() {
+        let (a, b) = (input("a", 8), input("b", 16));
+        let expected = ["`a` and `b` differ in the candidates that positives are ranked against"];
+        assert_eq!(doubts(&[(&a, sampled(0.5, "ab")), (&b, sampled(0.5, "cd"))]), expected);
+        let mut other = sampled(0.5, "ab");
+        other.counts.evaluated = 1;
+        let expected = ["`a` and `b` differ in the users, items or positives that they are evaluated on"];
+        assert_eq!(doubts(&[(&a, sampled(0.5, "ab")), (&b, other)]), expected);
+    }
+}

@@ -1,0 +1,210 @@
+//! Tests of groups of runs against the baseline.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::comparison::{Row, Test};
+use crate::artifacts::metrics::UserValues;
+use crate::stage::{Fault, Result};
+use crate::stages::compare::groups::Members;
+use crate::stats::effect;
+use crate::stats::hypothesis::{Alternative, Hypothesis};
+use crate::stats::multiple::{Correction, adjust};
+use crate::stats::paired::PairedTest;
+use crate::stats::wilcoxon::{Method, Zeros};
+
+/// What is paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Over {
+    /// Users, each with the mean of its values over seeds: does it hold for other users of this data?
+    Users,
+    /// Seeds, each with the mean over users: does it hold when training is repeated?
+    Seeds,
+}
+
+/// Which test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// The paired t-test.
+    PairedT,
+    /// Wilcoxon's signed-rank test.
+    Wilcoxon,
+    /// The paired bootstrap of the mean difference.
+    Bootstrap,
+}
+
+/// A test to make for every group and metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestSpec {
+    /// What is paired.
+    pub over: Over,
+    /// Which test.
+    pub test: Kind,
+    /// The claim about the group beside the baseline.
+    #[serde(default)]
+    pub alternative: Alternative,
+    /// How many resamples the bootstrap draws.
+    #[serde(default = "resamples")]
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub resamples: u32,
+}
+
+fn resamples() -> u32 {
+    10_000
+}
+
+impl TestSpec {
+    /// A test of a difference in either direction.
+    pub(super) fn new(over: Over, test: Kind) -> Self {
+        Self { over, test, alternative: Alternative::TwoSided, resamples: resamples() }
+    }
+
+    fn paired(&self, seed: u64) -> PairedTest {
+        match self.test {
+            Kind::PairedT => PairedTest::PairedT {},
+            Kind::Wilcoxon => {
+                PairedTest::Wilcoxon { zeros: Zeros::default(), method: Method::default(), continuity: false }
+            }
+            Kind::Bootstrap => PairedTest::Bootstrap { resamples: self.resamples as usize, seed },
+        }
+    }
+}
+
+/// Values of each user by run and metric.
+pub(super) type PerUser<'a> = dyn Fn(usize, &str) -> Result<UserValues> + 'a;
+
+/// What all tests have in common.
+pub(super) struct Terms<'a> {
+    pub(super) rows: &'a [Row],
+    pub(super) per_user: &'a PerUser<'a>,
+    pub(super) metrics: &'a [String],
+    pub(super) correction: Correction,
+    pub(super) level: f64,
+    pub(super) seed: u64,
+}
+
+/// Tests every group of the baseline's protocol against it. The hypotheses of one test are one family: p-values are
+/// corrected for their number.
+///
+/// # Errors
+/// When values cannot be read. A test that is not defined is a row that says why.
+pub(super) fn test(terms: &Terms<'_>, found: &[Members], baseline: usize, spec: &TestSpec) -> Result<Vec<Test>> {
+    let base = &found[baseline];
+    let others =
+        found.iter().filter(|members| members.group.protocol == base.group.protocol && !members.group.is_baseline);
+    let mut tests = Vec::new();
+    for metric in terms.metrics {
+        let of_base = values(terms, base, metric, spec.over)?;
+        for members in others.clone() {
+            let of_group = values(terms, members, metric, spec.over)?;
+            tests.push(one(terms, (members, &of_group), (base, &of_base), metric, spec));
+        }
+    }
+    correct(&mut tests, terms)?;
+    Ok(tests)
+}
+
+/// The values to pair, by user or seed.
+fn values(terms: &Terms<'_>, members: &Members, metric: &str, over: Over) -> Result<BTreeMap<String, f64>> {
+    match over {
+        Over::Seeds => Ok(members
+            .rows
+            .iter()
+            .zip(&members.seeds)
+            .filter(|(_, seed)| !seed.is_empty())
+            .filter_map(|(row, seed)| Some((seed.clone(), terms.rows[*row].metrics.get(metric)?)))
+            .collect()),
+        Over::Users => {
+            let mut sums: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
+            for row in &members.rows {
+                for (user, value) in (terms.per_user)(*row, metric)? {
+                    let entry = sums.entry(user).or_default();
+                    (entry.0, entry.1) = (entry.0 + value, entry.1 + 1);
+                }
+            }
+            // A user without a value in one of the runs has no mean like the others'.
+            let whole = sums.into_iter().filter(|(_, (_, n))| *n == members.rows.len());
+            Ok(whole.map(|(user, (sum, n))| (format!("{user:010}"), sum / n as f64)).collect())
+        }
+    }
+}
+
+fn one(
+    terms: &Terms<'_>,
+    (members, a): (&Members, &BTreeMap<String, f64>),
+    (base, b): (&Members, &BTreeMap<String, f64>),
+    metric: &str,
+    spec: &TestSpec,
+) -> Test {
+    let (a, b): (Vec<f64>, Vec<f64>) = a.iter().filter_map(|(id, a)| Some((*a, *b.get(id)?))).unzip();
+    let hypothesis = Hypothesis {
+        measure: metric.to_owned(),
+        a: members.group.name.clone(),
+        b: base.group.name.clone(),
+        alternative: spec.alternative,
+    };
+    let paired = spec.paired(terms.seed);
+    let outcome = paired.run(&hypothesis, &a, &b, terms.level);
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let mut test = Test {
+        group: members.group.name.clone(),
+        baseline: base.group.name.clone(),
+        protocol: base.group.protocol.clone(),
+        metric: metric.to_owned(),
+        over: if spec.over == Over::Users { "users" } else { "seeds" }.to_owned(),
+        test: match spec.test {
+            Kind::PairedT => "paired t-test",
+            Kind::Wilcoxon => "Wilcoxon signed-rank test",
+            Kind::Bootstrap => "paired bootstrap",
+        }
+        .to_owned(),
+        hypothesis: hypothesis.statement(paired.target()),
+        n: a.len(),
+        difference: (!a.is_empty()).then(|| mean(&a) - mean(&b)),
+        interval: None,
+        statistic: None,
+        p: None,
+        p_adjusted: None,
+        correction: String::new(),
+        is_significant: None,
+        d_z: effect::standardised(&a, &b).ok().map(|effect| effect.d_z),
+        rank_biserial: effect::rank_biserial(&a, &b).ok(),
+        why_not: None,
+    };
+    match outcome {
+        Ok(found) => {
+            test.test = found.test;
+            test.statistic = Some(found.statistic);
+            test.p = Some(found.p);
+            // An end that a one-sided claim leaves open is none.
+            test.interval =
+                found.interval.map(|ends| (ends.low, ends.high)).filter(|(a, b)| a.is_finite() && b.is_finite());
+        }
+        Err(error) => test.why_not = Some(error.to_string()),
+    }
+    test
+}
+
+/// Corrects the p-values of a family.
+fn correct(tests: &mut [Test], terms: &Terms<'_>) -> Result<()> {
+    let p: Vec<f64> = tests.iter().filter_map(|test| test.p).collect();
+    let adjusted = adjust(&p, terms.correction).map_err(Fault::failed)?;
+    let how = match terms.correction {
+        Correction::Holm => "Holm",
+        Correction::Bonferroni => "Bonferroni",
+        Correction::BenjaminiHochberg => "Benjamini-Hochberg",
+        Correction::None => "none",
+    };
+    let said = format!("{how}, {} hypotheses", p.len());
+    for (test, adjusted) in tests.iter_mut().filter(|test| test.p.is_some()).zip(adjusted) {
+        test.p_adjusted = Some(adjusted);
+        test.is_significant = Some(adjusted <= 1.0 - terms.level);
+    }
+    tests.iter_mut().for_each(|test| test.correction.clone_from(&said));
+    Ok(())
+}
