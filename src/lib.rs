@@ -19,8 +19,10 @@
 
 pub use ncf_pipe_data as data;
 pub use ncf_pipe_engine::{cache, config, pipeline, stage};
+pub use ncf_pipe_figures as figures;
 pub use ncf_pipe_kernel as kernel;
 pub use ncf_pipe_learn::{eval, fit, loss, metric, model, train};
+pub use ncf_pipe_page as page;
 pub use ncf_pipe_stats as stats;
 
 pub mod artifacts;

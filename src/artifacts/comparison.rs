@@ -113,6 +113,8 @@ pub struct Test {
     pub over: String,
     /// The test in words.
     pub test: String,
+    /// `two-sided`, `greater` or `less`: the direction of the claim.
+    pub alternative: String,
     /// What a small p-value speaks for.
     pub hypothesis: String,
     /// How many pairs.
@@ -209,6 +211,7 @@ impl Comparison {
             text("metric", all().map(|test| test.metric.as_str())),
             text("over", all().map(|test| test.over.as_str())),
             text("test", all().map(|test| test.test.as_str())),
+            text("alternative", all().map(|test| test.alternative.as_str())),
             text("hypothesis", all().map(|test| test.hypothesis.as_str())),
             whole("n", all().map(|test| test.n)),
             number("difference", all().map(|test| test.difference)),

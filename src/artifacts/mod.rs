@@ -7,6 +7,7 @@ pub mod checks;
 pub mod comparison;
 pub mod curves;
 pub mod dataset;
+pub mod figure;
 pub mod files;
 pub mod interactions;
 pub mod metrics;

@@ -2,6 +2,7 @@
 
 mod check;
 mod common;
+mod compare;
 mod completions;
 mod dag;
 mod exit;
@@ -14,12 +15,14 @@ mod print;
 mod progress;
 mod recommend;
 mod record;
+mod report;
 mod results;
 mod run;
 mod schema;
 mod show;
 mod signals;
 mod store;
+mod stored;
 mod table;
 mod trained;
 
@@ -80,6 +83,10 @@ enum Command {
     Recommend(recommend::RecommendArgs),
     /// Score a user and an item with a trained model
     Predict(predict::PredictArgs),
+    /// Show results side by side
+    Compare(compare::CompareArgs),
+    /// Write everything about a pipeline's results as one HTML page
+    Report(report::ReportArgs),
     /// Look after the store
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -112,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::main(&cli.global, &args),
         Command::Recommend(args) => recommend::main(&cli.global, &args),
         Command::Predict(args) => predict::main(&cli.global, &args),
+        Command::Compare(args) => compare::main(&cli.global, &args),
+        Command::Report(args) => report::main(&cli.global, &args),
         Command::Store(command) => store::main(&cli.global, &command),
         Command::Schema(args) => Ok(schema::main(&args)),
         Command::Init(args) => init::main(&cli.global, &args),

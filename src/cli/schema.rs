@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::exit::OK;
 use crate::cli::print;
 use crate::config::{self, KindSchema, PortSchema};
-use crate::stage::{Arity, Port, StageKind};
+use crate::stage::{Port, StageKind};
 use crate::stages::STAGES;
 
 /// Print the JSON Schema of pipeline files, for editors
@@ -18,8 +18,8 @@ pub fn pipeline_schema() -> Value {
     let port = |port: &Port| PortSchema {
         name: port.name,
         about: port.kind,
-        required: port.arity != Arity::Optional,
-        many: port.arity == Arity::Many,
+        required: !port.arity.is_optional(),
+        many: port.arity.gathers(),
     };
     let kind = |kind: &StageKind| KindSchema {
         name: kind.name,

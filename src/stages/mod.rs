@@ -5,6 +5,7 @@ use crate::stage::{Registry, StageKind};
 mod ask;
 mod audit;
 mod binarise;
+mod cells;
 mod check;
 mod compare;
 mod evaluate;
@@ -15,6 +16,7 @@ mod fit;
 mod names;
 mod negative_pool;
 mod overlap;
+mod plot;
 mod read;
 mod read_split;
 mod recommend;
@@ -35,6 +37,7 @@ pub use filter::Filter;
 pub use fit::Fit;
 pub use negative_pool::NegativePool;
 pub use overlap::Overlap;
+pub use plot::{Plot, learning_curves};
 pub use read::Read;
 pub use read_split::ReadSplit;
 pub use recommend::Recommend;
@@ -60,6 +63,7 @@ pub static STAGES: Registry = Registry::new(&[
     StageKind::of::<Evaluate>(),
     StageKind::of::<EvaluateLists>(),
     StageKind::of::<Compare>(),
+    StageKind::of::<Plot>(),
     StageKind::of::<Check>(),
     StageKind::of::<Recommend>(),
     StageKind::of::<Overlap>(),

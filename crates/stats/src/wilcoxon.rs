@@ -120,7 +120,7 @@ pub fn wilcoxon(a: &[f64], b: &[f64], options: &Options) -> Result<Wilcoxon> {
         };
         (p, None)
     } else {
-        let z = standardise(&ranked, plus, ranked_values.len(), zeros, options);
+        let z = standardise(&ranked, plus, ranked_values.len(), zeros, *options);
         let p = match options.alternative {
             Alternative::TwoSided => (2.0 * normal::sf(z.abs())).min(1.0),
             Alternative::Greater => normal::sf(z),
@@ -160,7 +160,7 @@ fn choose(method: Method, n: usize, zeros: usize, ties: bool) -> Result<Method> 
 
 /// The positive rank sum, less its mean, over its standard deviation (Wilcoxon 1945; ties: Lehmann 1975; zeros kept in
 /// the ranking: Cureton 1967).
-fn standardise(ranked: &Ranked, plus: f64, count: usize, zeros: usize, options: &Options) -> f64 {
+fn standardise(ranked: &Ranked, plus: f64, count: usize, zeros: usize, options: Options) -> f64 {
     let size = count as f64;
     let mut mean = size * (size + 1.0) / 4.0;
     let mut variance = size * (size + 1.0) * (2.0 * size + 1.0);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::artifacts::comparison::{Group, Row, Spread};
 use crate::stage::{Fault, Result};
+use crate::stages::cells::{labels, stage_of};
 use crate::stats::summary::summarise;
 
 /// The runs of a group by position among all runs, with the seed that each has.
@@ -16,11 +17,6 @@ pub(super) struct Members {
     pub(super) rows: Vec<usize>,
     /// The value on the axis of repetitions, as JSON; empty where a run has none.
     pub(super) seeds: Vec<String>,
-}
-
-/// The stage without its cell.
-fn stage_of(name: &str) -> &str {
-    name.split_once('[').map_or(name, |(stage, _)| stage)
 }
 
 /// Puts runs together that have the same stage, protocol and coordinates but for `repeat`, in the order of the first of
@@ -52,7 +48,10 @@ pub(super) fn groups(rows: &[Row], repeat: &str, level: f64) -> Result<Vec<Membe
         };
         found.push(Members { group, rows: vec![place], seeds: vec![seed] });
     }
-    name(&mut found);
+    let names = labels(found.iter().map(|members| (members.group.stage.as_str(), &members.group.cell)));
+    for (members, name) in found.iter_mut().zip(names) {
+        members.group.name = name;
+    }
     for members in &mut found {
         let of = |place: &usize| &rows[*place];
         let times: Option<Vec<f64>> = members.rows.iter().map(|place| of(place).model_seconds).collect();
@@ -77,25 +76,6 @@ pub(super) fn groups(rows: &[Row], repeat: &str, level: f64) -> Result<Vec<Membe
         }
     }
     Ok(found)
-}
-
-/// Gives each group a short name: its coordinates, with the stage only where there are several.
-fn name(found: &mut [Members]) {
-    let several = found.iter().any(|members| members.group.stage != found[0].group.stage);
-    for members in &mut *found {
-        let group = &mut members.group;
-        let axes: Vec<String> = group.cell.iter().map(|(axis, value)| format!("{axis}={}", shown(value))).collect();
-        group.name = match (several || axes.is_empty(), axes.is_empty()) {
-            (true, true) => group.stage.clone(),
-            (true, false) => format!("{} {}", group.stage, axes.join(", ")),
-            (false, _) => axes.join(", "),
-        };
-    }
-}
-
-/// A coordinate as a person writes it.
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Which group others are compared with, by the stage or by coordinates that one group alone has.

@@ -163,6 +163,12 @@ fn one(
             Kind::Bootstrap => "paired bootstrap",
         }
         .to_owned(),
+        alternative: match spec.alternative {
+            Alternative::TwoSided => "two-sided",
+            Alternative::Greater => "greater",
+            Alternative::Less => "less",
+        }
+        .to_owned(),
         hypothesis: hypothesis.statement(paired.target()),
         n: a.len(),
         difference: (!a.is_empty()).then(|| mean(&a) - mean(&b)),

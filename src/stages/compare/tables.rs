@@ -1,6 +1,115 @@
-//! placeholder until the figures crate is here
-use crate::artifacts::comparison::Comparison;
-use crate::stage::{Context, Result};
-pub(super) fn write(_: &Comparison, _: &[String], _: f64, _: &Context<'_>) -> Result<()> {
+//! The comparison as a table for the terminal, Markdown, LaTeX and CSV.
+
+use crate::artifacts::comparison::{Comparison, Group, Test};
+use crate::figures::FigureError;
+use crate::figures::plot::Better;
+use crate::figures::table::{Cell, Column, Latex, Number, Significance, Table};
+use crate::stage::{Context, Fault, Result};
+
+/// Digits of metrics, as papers give them.
+const DIGITS: u8 = 4;
+/// Characters of a line in the text for terminals.
+const WIDTH: usize = 120;
+
+/// Writes `table.txt`, `table.md`, `table.tex` and `table.csv`, protocol by protocol.
+pub(super) fn write(comparison: &Comparison, metrics: &[String], level: f64, context: &Context<'_>) -> Result<()> {
+    let tables = tables(comparison, metrics, level);
+    let join = |of: &dyn Fn(&Table) -> Result<String, FigureError>| {
+        let texts: Result<Vec<String>, FigureError> = tables.iter().map(of).collect();
+        texts.map(|texts| texts.join("\n")).map_err(|error| Fault::failed(&error))
+    };
+    for (name, text) in [
+        ("table.txt", join(&|table| table.terminal(WIDTH))?),
+        ("table.md", join(&Table::markdown)?),
+        ("table.tex", join(&|table| table.latex(&Latex::default()))?),
+        ("table.csv", join(&Table::csv)?),
+    ] {
+        let mut file = context.create(name)?;
+        file.put(text.as_bytes())?;
+        file.finish()?;
+    }
     Ok(())
+}
+
+/// Which tests the marks in the table come from: those over users if there are any, since seeds are few.
+fn marking(tests: &[Test]) -> Option<(&str, &str)> {
+    let test = tests.iter().find(|test| test.over == "users").or(tests.first())?;
+    Some((&test.over, family(test)))
+}
+
+/// The test without what differs from group to group.
+fn family(test: &Test) -> &str {
+    test.test.split_once(',').map_or(&*test.test, |(name, _)| name)
+}
+
+/// A table for each protocol: a row for each group, mean and standard deviation of each metric, and what it is above or
+/// below the baseline in per cent.
+fn tables(comparison: &Comparison, metrics: &[String], level: f64) -> Vec<Table> {
+    let mut protocols: Vec<&str> = Vec::new();
+    for group in &comparison.groups {
+        if !protocols.contains(&group.protocol.as_str()) {
+            protocols.push(&group.protocol);
+        }
+    }
+    protocols.into_iter().map(|protocol| table(comparison, protocol, metrics, level)).collect()
+}
+
+fn table(comparison: &Comparison, protocol: &str, metrics: &[String], level: f64) -> Table {
+    let groups: Vec<&Group> = comparison.groups.iter().filter(|group| group.protocol == protocol).collect();
+    let tests: Vec<&Test> = comparison.tests.iter().filter(|test| test.protocol == protocol).collect();
+    let marks = marking(&comparison.tests);
+    let p = |group: &Group, metric: &str| {
+        let (over, name) = marks?;
+        let is = |test: &&&Test| {
+            (test.group.as_str(), test.metric.as_str(), test.over.as_str(), family(test))
+                == (group.name.as_str(), metric, over, name)
+        };
+        tests.iter().find(is)?.p_adjusted
+    };
+    let column = |name: &str, better, digits| Column { name: name.to_owned(), better, digits, unit: None };
+    let mut columns = vec![column("runs of", Better::None, 0)];
+    columns.extend(metrics.iter().map(|metric| column(metric, Better::Higher, DIGITS)));
+    columns.push(column("runs", Better::None, 0));
+    let rows = groups.iter().map(|group| {
+        let mut row = vec![Cell::text(group.name.clone())];
+        for metric in metrics {
+            let spread = group.metrics.iter().find(|spread| spread.metric == *metric);
+            row.push(spread.map_or(Cell::Missing, |spread| {
+                Cell::Number(Number {
+                    value: Some(spread.mean),
+                    sd: spread.sd,
+                    interval: None,
+                    n: None,
+                    p: p(group, metric),
+                    difference: spread.difference,
+                    change: spread.percent,
+                })
+            }));
+        }
+        row.push(Cell::Integer(group.runs as i64));
+        row
+    });
+    let rows: Vec<Vec<Cell>> = rows.collect();
+    let users = comparison.rows.iter().filter(|row| row.protocol == protocol).map(|row| row.n_users);
+    let (least, most) = (users.clone().min().unwrap_or(0), users.max().unwrap_or(0));
+    let users = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let repeats = groups.iter().any(|group| group.runs > 1);
+    let significance = marks.and_then(|(over, name)| {
+        let test = tests.iter().find(|test| test.over == over && family(test) == name)?;
+        Some(Significance {
+            test: format!("{name} over {over}"),
+            alternative: test.alternative.clone(),
+            correction: test.correction.clone(),
+            level: 1.0 - level,
+            strict: None,
+        })
+    });
+    Table {
+        caption: format!("{protocol} ranking of {users} users"),
+        columns,
+        rows,
+        baseline: groups.iter().position(|group| group.is_baseline),
+        significance,
+        notes: if repeats { vec!["±: one standard deviation over runs.".to_owned()] } else { Vec::new() },
+    }
 }

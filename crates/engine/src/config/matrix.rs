@@ -88,13 +88,12 @@ pub(super) fn matrix(source: &Source, key: Span, node: &Node, given: &mut Given<
     if reader.problems.len() > before {
         return None;
     }
-    let mut grid = match search {
-        Some(search) => reader.sample(key, axes, &search, &excludes)?,
-        None => {
-            let mut grid = reader.grid(key, axes)?;
-            reader.exclude(&mut grid, &excludes);
-            grid
-        }
+    let mut grid = if let Some(search) = search {
+        reader.sample(key, axes, &search, &excludes)?
+    } else {
+        let mut grid = reader.grid(key, axes)?;
+        reader.exclude(&mut grid, &excludes);
+        grid
     };
     reader.include(&mut grid, &includes);
     if reader.problems.len() > before {

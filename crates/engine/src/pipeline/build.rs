@@ -8,7 +8,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::config::{InputSpec, Pipeline, Problem, Problems, Reference, Span, Spanned, StageSpec, suggest};
-use crate::stage::{Arity, Output, Port, Registry, StageKind};
+use crate::stage::{Output, Port, Registry, StageKind};
 
 use crate::pipeline::graph::{Cell, Graph, Node, NodeId, Wire};
 use crate::pipeline::join::{JoinError, MOST_CELLS, natural_join, place};
@@ -61,7 +61,7 @@ fn type_check<'a>(pipeline: &'a Pipeline, registry: &Registry) -> Result<Vec<Typ
         }
         for port in kind.inputs {
             let connected = spec.inputs.iter().any(|input| input.port.value == port.name);
-            if !connected && port.arity != Arity::Optional {
+            if !connected && !port.arity.is_optional() {
                 problems.push(missing_port(pipeline, spec, kind, port, &kinds, registry));
             }
         }
@@ -85,7 +85,7 @@ fn connect<'a>(
     wires: &mut Vec<TypedWire<'a>>,
     problems: &mut Vec<Problem>,
 ) {
-    if port.arity != Arity::Many && input.listed {
+    if !port.arity.gathers() && input.listed {
         problems.push(
             Problem::new(&pipeline.source, input.port.span, format!("port `{}` takes one stage", port.name))
                 .label("a list is given")
@@ -399,7 +399,7 @@ fn cells(pipeline: &Pipeline, stage: &Typed<'_>, cells_of: impl Fn(usize) -> Vec
         )
         .help("sweep fewer values, or gather the cells in between"),
     };
-    for wire in stage.wires.iter().filter(|wire| wire.port.arity != Arity::Many) {
+    for wire in stage.wires.iter().filter(|wire| !wire.port.arity.gathers()) {
         let span = wire.reference.span;
         cells = natural_join(&cells, &cells_of(wire.from)).map_err(|error| refuse(error, span))?;
     }

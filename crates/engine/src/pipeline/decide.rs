@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, diff};
-use crate::stage::{Arity, Class, Output, Past};
+use crate::stage::{Class, Output, Past};
 
 use crate::pipeline::graph::{Graph, NodeId, Wire};
 use crate::pipeline::report::Failure;
@@ -45,7 +45,7 @@ pub(super) fn key<'m>(
             .map(|output| output.digest)
             .ok_or_else(|| missing_output(graph, wire))?;
         // Only a port that gathers can tell its inputs apart by where in a matrix they come from.
-        let cell = if wire.port.arity == Arity::Many { gathered_cell(graph, wire) } else { BTreeMap::new() };
+        let cell = if wire.port.arity.gathers() { gathered_cell(graph, wire) } else { BTreeMap::new() };
         let runs = if node.kind.knows_runs { past(graph, wire.from, &manifest) } else { Vec::new() };
         // Plain fields with numbers from a manifest, which has no others than finite ones.
         let runs = runs.into_iter().filter_map(|past| serde_json::to_value(past).ok()).collect();

@@ -50,6 +50,20 @@ pub enum Arity {
     Optional,
     /// One or more; a stage with a `matrix` is gathered with all its cells.
     Many,
+    /// None, one or more, gathered in the same way.
+    Any,
+}
+
+impl Arity {
+    /// Whether the port gathers several outputs, with all cells of a matrix.
+    pub fn gathers(self) -> bool {
+        matches!(self, Self::Many | Self::Any)
+    }
+
+    /// Whether the port may be left unconnected.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::Optional | Self::Any)
+    }
 }
 
 /// A named, typed input of a stage kind.
@@ -72,6 +86,11 @@ impl Port {
     /// A port that can be left unconnected.
     pub const fn optional<A: Artifact>(name: &'static str) -> Self {
         Self { name, kind: A::KIND, arity: Arity::Optional }
+    }
+
+    /// A port that gathers whatever is connected, also nothing.
+    pub const fn any<A: Artifact>(name: &'static str) -> Self {
+        Self { name, kind: A::KIND, arity: Arity::Any }
     }
 
     /// A port that gathers one or more.

@@ -252,6 +252,7 @@ fn progress_counts_every_sample_once() {
         },
         advance: &|n| done.set(done.get() + n),
         remark: &|_| remarks.set(remarks.get() + 1),
+        record: &|_| {},
         cancelled: &|| false,
     };
     let outcome = train(&recipe(), 5, World::new().data(), None, watch).unwrap();

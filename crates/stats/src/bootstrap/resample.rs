@@ -56,7 +56,9 @@ pub fn resample_means(values: &[f64], count: usize, seed: u64) -> Result<Vec<f64
                 let mut left = values.len();
                 while left > 0 {
                     let block = &mut positions[..left.min(BLOCK)];
-                    block.iter_mut().for_each(|position| *position = below(n, || stream.next_u32()));
+                    for position in block.iter_mut() {
+                        *position = below(n, || stream.next_u32());
+                    }
                     sum.add(values, block);
                     left -= block.len();
                 }

@@ -1,0 +1,105 @@
+//! `ncf-pipe compare`: results side by side.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::artifacts::comparison::Comparison;
+use crate::artifacts::metrics::Metrics;
+use crate::cli::Global;
+use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::exit::{Failed, OK, Outcome};
+use crate::cli::print;
+use crate::cli::stored::Stored;
+use crate::cli::table::{Table, seconds};
+use crate::stage::Artifact;
+
+/// Show results side by side: those of the pipeline's `compare` stages, or of all evaluations
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Only these stages; each is a `compare` stage, an evaluation, or one cell of it as `evaluate[factors=8]`
+    #[arg(value_name = "STAGE")]
+    stages: Vec<String>,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
+    let stored = Stored::open(global, &args.file, &args.world, &args.stages)?;
+    let wanted = |name: &str, stage: &str| {
+        args.stages.is_empty() || args.stages.iter().any(|wanted| wanted == name || wanted == stage)
+    };
+    let nodes = || stored.nodes().map(|(_, node)| node).filter(|node| wanted(&node.name(), &node.stage));
+    let mut comparisons = Vec::new();
+    for node in nodes() {
+        if let Some(dir) = stored.artifact(node, Comparison::KIND) {
+            let text = String::from_utf8_lossy(&dir.read("table.txt")?).into_owned();
+            comparisons.push((node.name(), Comparison::load(&dir)?, text));
+        }
+    }
+    let mut evaluations = Vec::new();
+    if comparisons.is_empty() {
+        for node in nodes() {
+            if let (Some(dir), Some(manifest)) = (stored.artifact(node, Metrics::KIND), stored.manifest(node)) {
+                evaluations.push((node.name(), Metrics::load(&dir)?, manifest.seconds));
+            }
+        }
+    }
+    if comparisons.is_empty() && evaluations.is_empty() {
+        let file = args.file.file.display();
+        return Err(Failed::input("there are no results yet: no evaluation of the pipeline has run as it is now")
+            .help(format!("run it first: `ncf-pipe run {file}`")));
+    }
+    if args.json {
+        let comparisons: BTreeMap<&String, &Comparison> =
+            comparisons.iter().map(|(name, found, _)| (name, found)).collect();
+        let evaluations: BTreeMap<&String, &Metrics> =
+            evaluations.iter().map(|(name, found, _)| (name, found)).collect();
+        print::json(&json!({"comparisons": comparisons, "evaluations": evaluations}), false);
+        return Ok(OK);
+    }
+    for (name, _, text) in &comparisons {
+        print::out(&format!("{name}\n\n{text}\n"));
+    }
+    print::out(&side_by_side(&evaluations));
+    let missing =
+        stored.plan.stages.iter().filter(|stage| stage.key.is_none() && wanted(&stage.name, &stage.name)).count();
+    if missing > 0 {
+        print::note(&format!("{missing} stages have not run as the pipeline is now; `ncf-pipe plan` says why"));
+    }
+    Ok(OK)
+}
+
+/// A table for each protocol: a row for each evaluation.
+fn side_by_side(evaluations: &[(String, Metrics, f64)]) -> String {
+    let mut protocols: Vec<&String> = evaluations.iter().flat_map(|(_, found, _)| found.protocols.keys()).collect();
+    protocols.sort_unstable();
+    protocols.dedup();
+    let mut out = String::new();
+    for protocol in protocols {
+        let of =
+            || evaluations.iter().filter_map(|(name, found, time)| Some((name, found.protocols.get(protocol)?, time)));
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in of().flat_map(|(_, found, _)| found.metrics.iter()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut table = Table::new(&[&["stage"][..], &names, &["time"]].concat());
+        for (stage, found, time) in of() {
+            let value =
+                |name: &&str| found.metrics.get(name).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
+            let cells = std::iter::once(stage.clone()).chain(names.iter().map(value)).chain([seconds(*time)]);
+            table.row(cells);
+        }
+        table.numbers_from(1);
+        out += &format!("{protocol} ranking\n{}\n\n", table.text());
+    }
+    out
+}

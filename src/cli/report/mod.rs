@@ -1,0 +1,150 @@
+//! `ncf-pipe report`: everything about a pipeline's results as one HTML page.
+
+mod figures;
+mod runs;
+mod tables;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Global;
+use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::exit::{Failed, OK, Outcome};
+use crate::cli::stored::Stored;
+use crate::cli::trained::quoted;
+use crate::cli::{print, table};
+use crate::page::{Command, DataSet, Level, Note, Page, Reproduce, render};
+use crate::pipeline::State;
+
+/// Write everything about a pipeline's results as one HTML page that needs nothing else
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// The page to write
+    #[arg(short, long, value_name = "PAGE", default_value = "report.html")]
+    output: PathBuf,
+    #[command(flatten)]
+    world: WorldArgs,
+}
+
+pub(super) fn main(global: &Global, args: &ReportArgs) -> Outcome {
+    let stored = Stored::open(global, &args.file, &args.world, &[])?;
+    let mut page = Page {
+        title: stored.graph.pipeline.clone(),
+        description: description(args),
+        program: format!("ncf-pipe {}", env!("CARGO_PKG_VERSION")),
+        notes: notes(&stored),
+        graph: runs::graph(&stored),
+        runs: runs::runs(&stored, global)?,
+        reproduce: reproduce(args, &stored),
+        ..Page::default()
+    };
+    (page.tables, page.facts) = tables::tables(&stored)?;
+    page.figures = figures::figures(&stored, &mut page.notes)?;
+    let text = render(&page).map_err(|error| {
+        Failed::input(format!("the page cannot be made: {error}"))
+            .help("a stage's output is not what this program writes: `ncf-pipe store verify` finds damaged files")
+    })?;
+    let path = global.at(&args.output);
+    // Whole or not at all: a browser may have the earlier page open.
+    let written = (|| {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".report-").suffix(".html").tempfile_in(dir)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        // A temporary file is its owner's alone; a page is like any other file.
+        let mode =
+            fs::metadata(&path).map_or(0o644, |meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
+        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode & 0o777))?;
+        file.persist(&path).map(drop).map_err(|error| error.error)
+    })();
+    written.map_err(|error: std::io::Error| {
+        Failed::io(format!("cannot write `{}`", path.display()), error)
+            .help("give `-o` a file in a directory that exists and can be written to")
+    })?;
+    print::line(&format!("{} ({})", path.display(), table::bytes(text.len() as u64)));
+    Ok(OK)
+}
+
+/// The comment at the top of the pipeline file, which says what it is for.
+fn description(args: &ReportArgs) -> String {
+    let text = fs::read_to_string(&args.file.file).unwrap_or_default();
+    let comment =
+        text.lines().map_while(|line| line.strip_prefix('#')).filter(|line| !line.contains("yaml-language-server"));
+    let lines: Vec<&str> = comment.map(str::trim).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+/// What a reader must know first: what is not as the pipeline says, and what stages have warned of.
+fn notes(stored: &Stored) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let open: Vec<&str> = stored
+        .plan
+        .stages
+        .iter()
+        .filter(|stage| stage.state != State::Fresh)
+        .map(|stage| stage.name.as_str())
+        .collect();
+    if !open.is_empty() {
+        let named = open.iter().take(8).copied().collect::<Vec<_>>().join(", ");
+        let more = if open.len() > 8 { format!(" and {} more", open.len() - 8) } else { String::new() };
+        let text = format!(
+            "{} stages have not run as the pipeline is now, and are not on this page: {named}{more}",
+            open.len()
+        );
+        notes.push(Note { level: Level::Warning, text, stage: None });
+    }
+    let mut said: Vec<(String, String, usize)> = Vec::new();
+    for (_, node) in stored.nodes() {
+        for warning in stored.manifest(node).map(|manifest| manifest.warnings.clone()).unwrap_or_default() {
+            match said.iter_mut().find(|(stage, text, _)| *stage == node.stage && *text == warning) {
+                Some((.., times)) => *times += 1,
+                None => said.push((node.stage.clone(), warning, 1)),
+            }
+        }
+    }
+    notes.extend(said.into_iter().map(|(stage, text, times)| {
+        let text = if times > 1 { format!("{text} (in {times} cells)") } else { text };
+        Note { level: Level::Warning, text, stage: Some(stage) }
+    }));
+    notes
+}
+
+/// How to get the same results again: the command, the versions, and the content of what was read.
+fn reproduce(args: &ReportArgs, stored: &Stored) -> Reproduce {
+    let file = quoted(&args.file.file.display().to_string());
+    let sets: String = args.file.sets.iter().map(|set| format!(" --set {}", quoted(set))).collect();
+    let commands = vec![
+        Command { purpose: "Run what is not there yet".to_owned(), line: format!("ncf-pipe run {file}{sets}") },
+        Command { purpose: "Write this page".to_owned(), line: format!("ncf-pipe report {file}{sets}") },
+    ];
+    let mut tools: Vec<String> = Vec::new();
+    let mut data: Vec<DataSet> = Vec::new();
+    for (_, node) in stored.nodes() {
+        let Some(manifest) = stored.manifest(node) else { continue };
+        if !tools.contains(&manifest.tool) {
+            tools.push(manifest.tool.clone());
+        }
+        let sources = manifest.identity.get("sources").and_then(|sources| sources.as_object());
+        for (name, digest) in sources.into_iter().flatten() {
+            let path = node
+                .sources
+                .iter()
+                .find(|source| source.name() == *name)
+                .map(|source| source.path.display().to_string());
+            let digest = format!("blake3:{}", digest.as_str().unwrap_or_default());
+            if !data.iter().any(|other| other.digest == digest) {
+                let name = path.unwrap_or_else(|| name.clone());
+                data.push(DataSet { name, digest, source: format!("read by `{}`", node.stage), ..DataSet::default() });
+            }
+        }
+    }
+    let versions = vec![
+        ("ncf-pipe that ran the stages".to_owned(), tools.join(", ")),
+        ("ncf-pipe that wrote this page".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("operating system".to_owned(), format!("{} ({})", std::env::consts::OS, std::env::consts::ARCH)),
+    ];
+    Reproduce { commands, versions, data }
+}

@@ -1,0 +1,201 @@
+//! The tables and the summary of the page.
+
+use crate::artifacts::comparison::{Comparison, Group, Test};
+use crate::artifacts::metrics::Metrics;
+use crate::cli::exit::Failed;
+use crate::cli::stored::Stored;
+use crate::page::{Better, Cell, Column, Fact, Kind, Table};
+use crate::stage::Artifact;
+
+/// Digits of metrics, as papers give them.
+const DIGITS: u8 = 4;
+
+/// The comparisons of the pipeline: groups, then tests, then single runs; without any, its evaluations.
+pub(super) fn tables(stored: &Stored) -> Result<(Vec<Table>, Vec<Fact>), Failed> {
+    let (mut tables, mut facts) = (Vec::new(), Vec::new());
+    for (_, node) in stored.nodes() {
+        let Some(dir) = stored.artifact(node, Comparison::KIND) else { continue };
+        let comparison = Comparison::load(&dir)?;
+        let mut protocols: Vec<&str> = comparison.groups.iter().map(|group| group.protocol.as_str()).collect();
+        protocols.dedup();
+        for protocol in protocols {
+            let groups: Vec<&Group> = comparison.groups.iter().filter(|group| group.protocol == protocol).collect();
+            tables.push(of_groups(&node.name(), protocol, &groups, &comparison.tests));
+            facts.extend(best(&groups));
+        }
+        if !comparison.tests.is_empty() {
+            tables.push(of_tests(&node.name(), &comparison.tests));
+        }
+    }
+    if tables.is_empty() {
+        tables.extend(of_evaluations(stored)?);
+    }
+    Ok((tables, facts))
+}
+
+fn metric(name: &str) -> Column {
+    let kind = Kind::Number { digits: Some(DIGITS), better: Some(Better::Higher) };
+    Column { name: name.to_owned(), kind, ..Column::default() }
+}
+
+fn number(name: &str, digits: Option<u8>, tooltip: &str) -> Column {
+    Column { name: name.to_owned(), kind: Kind::Number { digits, better: None }, tooltip: tooltip.to_owned() }
+}
+
+fn text(name: &str) -> Column {
+    Column { name: name.to_owned(), ..Column::default() }
+}
+
+/// The best group by the first metric.
+fn best(groups: &[&Group]) -> Option<Fact> {
+    let name = &groups.first()?.metrics.first()?.metric;
+    let of = |group: &&Group| {
+        let spread = group.metrics.iter().find(|spread| spread.metric == *name)?;
+        Some((spread.mean, spread.sd, group.name.clone()))
+    };
+    let (mean, sd, group) = groups.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let sd = sd.map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
+    Some(Fact { name: format!("best {name}: {group}"), value: format!("{mean:.4}{sd}") })
+}
+
+fn of_groups(stage: &str, protocol: &str, groups: &[&Group], tests: &[Test]) -> Table {
+    let mut names: Vec<&str> = Vec::new();
+    for spread in groups.iter().flat_map(|group| &group.metrics) {
+        if !names.contains(&spread.metric.as_str()) {
+            names.push(&spread.metric);
+        }
+    }
+    let baseline = groups.iter().find(|group| group.is_baseline);
+    let mut columns = vec![text("runs of")];
+    for name in &names {
+        columns.push(metric(name));
+        if baseline.is_some() {
+            columns.push(number(&format!("{name} change in %"), Some(1), "of the mean, against the baseline"));
+        }
+    }
+    columns.push(number("runs", Some(0), ""));
+    columns.push(number("seconds a model", Some(1), "mean time to train"));
+    let rows = groups.iter().map(|group| {
+        let mut row = vec![Cell::text(group.name.clone())];
+        for name in &names {
+            let spread = group.metrics.iter().find(|spread| spread.metric == *name);
+            let of = |test: &&Test| test.group == group.name && test.metric == *name && test.protocol == protocol;
+            let said: Vec<String> = tests.iter().filter(of).map(said).collect();
+            let significant =
+                tests.iter().filter(of).any(|test| test.over == "users" && test.is_significant == Some(true));
+            row.push(spread.map_or_else(Cell::default, |spread| Cell {
+                value: Some(spread.mean),
+                sd: spread.sd,
+                mark: if significant { "*".to_owned() } else { String::new() },
+                tooltip: said.join("; "),
+                ..Cell::default()
+            }));
+            if baseline.is_some() {
+                row.push(match spread.and_then(|spread| spread.percent) {
+                    Some(percent) => Cell::number(percent),
+                    None if group.is_baseline => Cell::text("baseline"),
+                    None => Cell::default(),
+                });
+            }
+        }
+        row.push(Cell::number(group.runs as f64));
+        row.push(group.model_seconds.map_or_else(Cell::default, Cell::number));
+        row
+    });
+    let repeats = groups.iter().any(|group| group.runs > 1);
+    let mut caption = if repeats { "Mean ± standard deviation over runs.".to_owned() } else { String::new() };
+    if let Some(baseline) = baseline {
+        caption += &format!(" The baseline is {}; * differs from it over users after correction.", baseline.name);
+    }
+    Table {
+        title: format!("{stage}: {protocol} ranking"),
+        caption: caption.trim().to_owned(),
+        columns,
+        rows: rows.collect(),
+    }
+}
+
+/// A test in a few words.
+fn said(test: &Test) -> String {
+    match (test.p_adjusted, &test.why_not) {
+        (Some(p), _) => format!("p = {p:.2e} ({} over {}, {})", test.test, test.over, test.correction),
+        (None, Some(why)) => format!("no test over {}: {why}", test.over),
+        (None, None) => String::new(),
+    }
+}
+
+fn of_tests(stage: &str, tests: &[Test]) -> Table {
+    let columns = vec![
+        text("hypothesis"),
+        text("over"),
+        text("test"),
+        number("pairs", Some(0), ""),
+        number("difference", Some(5), "mean of the paired differences"),
+        text("interval"),
+        number("p", None, "not corrected"),
+        number("p corrected", None, "for the number of hypotheses of the same test"),
+        number("d", Some(3), "Cohen's d of the paired differences"),
+        number("r", Some(3), "matched-pairs rank-biserial correlation"),
+    ];
+    let maybe = |value: Option<f64>| value.map_or_else(Cell::default, Cell::number);
+    let small =
+        |value: Option<f64>| value.map_or_else(Cell::default, |p| Cell { value: Some(rounded(p)), ..Cell::default() });
+    let rows = tests.iter().map(|test| {
+        let interval = test.interval.map_or_else(String::new, |(low, high)| format!("{low:.5} to {high:.5}"));
+        let why = test.why_not.clone().unwrap_or_default();
+        vec![
+            Cell { tooltip: why, ..Cell::text(test.hypothesis.clone()) },
+            Cell::text(test.over.clone()),
+            Cell::text(test.test.clone()),
+            Cell::number(test.n as f64),
+            maybe(test.difference),
+            Cell::text(interval),
+            small(test.p),
+            small(test.p_adjusted),
+            maybe(test.d_z),
+            maybe(test.rank_biserial),
+        ]
+    });
+    let correction =
+        tests.first().map_or_else(String::new, |test| format!("Correction: {}, by test.", test.correction));
+    Table { title: format!("{stage}: tests against the baseline"), caption: correction, columns, rows: rows.collect() }
+}
+
+/// Three significant digits.
+fn rounded(p: f64) -> f64 {
+    format!("{p:.2e}").parse().unwrap_or(p)
+}
+
+fn of_evaluations(stored: &Stored) -> Result<Vec<Table>, Failed> {
+    let mut found = Vec::new();
+    for (_, node) in stored.nodes() {
+        if let Some(dir) = stored.artifact(node, Metrics::KIND) {
+            found.push((node.name(), Metrics::load(&dir)?));
+        }
+    }
+    let mut protocols: Vec<&String> = found.iter().flat_map(|(_, metrics)| metrics.protocols.keys()).collect();
+    protocols.sort_unstable();
+    protocols.dedup();
+    let table = |protocol: &String| {
+        let of = || found.iter().filter_map(|(stage, metrics)| Some((stage, metrics.protocols.get(protocol)?)));
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in of().flat_map(|(_, result)| result.metrics.iter()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let columns = std::iter::once(text("stage"))
+            .chain(names.iter().map(|name| metric(name)))
+            .chain([number("users", Some(0), "")])
+            .collect();
+        let rows = of().map(|(stage, result)| {
+            let value = |name: &&str| result.metrics.get(name).map_or_else(Cell::default, Cell::number);
+            std::iter::once(Cell::text(stage.clone()))
+                .chain(names.iter().map(value))
+                .chain([Cell::number(result.n_users as f64)])
+                .collect()
+        });
+        Table { title: format!("{protocol} ranking"), columns, rows: rows.collect(), ..Table::default() }
+    };
+    Ok(protocols.into_iter().map(table).collect())
+}
