@@ -18,6 +18,8 @@ mod group;
 mod history;
 mod lanes;
 mod layer;
+mod logistic;
+mod memory;
 mod motion;
 mod optimizer;
 mod product;
@@ -34,6 +36,7 @@ mod tower;
 mod twin;
 
 pub use error::{Error, Result};
+pub use logistic::{exp, logistic};
 pub use optimizer::{Adam, Optimizer, Sgd};
 pub use shape::{Output, Shape, Tensor};
 pub use state::State;

@@ -1,7 +1,6 @@
 //! Tables whose rows hold parameters and moments side by side, and are brought up to date only when they are read.
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 
 use pulp::Simd;
 
@@ -9,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::history::{History, Move};
 use crate::lanes::{LANES, Work, dispatch, mul_add, prefetch, vectors, vectors_mut};
+use crate::memory::Aligned;
 use crate::motion::{CatchUp, Missed, Settle, catch_up, settle};
 use crate::optimizer::{Cell, Rule, Stepper};
 
@@ -16,48 +16,6 @@ use crate::optimizer::{Cell, Rule, Stepper};
 const CHUNK: usize = 32;
 /// Values of rows that are fetched ahead of use.
 const AHEAD: usize = 1000;
-
-/// Values that begin at a cache line.
-#[derive(Debug, Default)]
-pub(super) struct Aligned {
-    values: Vec<f32>,
-    start: usize,
-    len: usize,
-}
-
-impl Aligned {
-    /// That many zeros.
-    pub(super) fn zeros(len: usize) -> Result<Self> {
-        let all = len.saturating_add(LANES);
-        let mut values = Vec::new();
-        values.try_reserve_exact(all).map_err(|_| Error::Memory(4 * all as u128))?;
-        values.resize(all, 0.0);
-        let start = values.as_ptr().align_offset(4 * LANES).min(LANES);
-        Ok(Self { values, start, len })
-    }
-
-    /// Makes room for that many values, which may be anything.
-    pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
-        if self.len < len {
-            *self = Self::zeros(len.next_power_of_two())?;
-        }
-        Ok(())
-    }
-}
-
-impl Deref for Aligned {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        &self.values[self.start..self.start + self.len]
-    }
-}
-
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.start..self.start + self.len]
-    }
-}
 
 /// A table of embeddings.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The engine: batches in, logits out; slopes in, a step made.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lanes::{LANES, dispatch};
@@ -193,7 +195,12 @@ impl Tower {
     }
 
     fn run_forward(&mut self, users: &[u32], items: &[u32], dropout: Option<&Dropout<'_>>, write: bool) -> Result<()> {
-        let oldest = self.users.side.groups.fill(users).min(self.items.side.groups.fill(items));
+        let sides = vec![(&mut self.users.side.groups, users), (&mut self.items.side.groups, items)];
+        let oldest = AtomicU32::new(u32::MAX);
+        self.team.each(sides, |(groups, ids)| {
+            oldest.fetch_min(groups.fill(ids), Ordering::Relaxed);
+        });
+        let oldest = oldest.into_inner();
         self.history.prepare(oldest);
         let mut tasks = self.users.gather(&self.history, write)?;
         tasks.extend(self.items.gather(&self.history, write)?);
