@@ -37,6 +37,7 @@ mod twin;
 
 pub use error::{Error, Result};
 pub use logistic::{exp, logistic};
+pub use memory::room;
 pub use optimizer::{Adam, Optimizer, Sgd};
 pub use shape::{Output, Shape, Tensor};
 pub use state::State;

@@ -48,9 +48,17 @@ impl DerefMut for Aligned {
     }
 }
 
-/// Asks for huge pages where nothing has been written yet. Rows of a table are read in no order, so that with small pages
-/// nearly each of them costs a walk through the page table as well.
-fn ask_for_huge_pages(values: &mut Vec<f32>) {
+/// An empty vector with room for that many numbers, on huge pages where the system has them: for numbers that are read
+/// in no order.
+pub fn room(len: usize) -> Vec<u32> {
+    let mut values = Vec::with_capacity(len);
+    ask_for_huge_pages(&mut values);
+    values
+}
+
+/// Asks for huge pages where nothing has been written yet. With small pages, nearly each
+/// read in no order costs a walk through the page table as well.
+fn ask_for_huge_pages<T>(values: &mut Vec<T>) {
     #[cfg(target_os = "linux")]
     {
         /// The size of a huge page on x86-64 and on most others.

@@ -33,7 +33,7 @@ pub struct Tower {
     sum: Vec<f32>,
     /// Whether the tiles hold a batch that waits for its slopes.
     pub(super) waiting: bool,
-    team: Team,
+    pub(super) team: Team,
 }
 
 impl Tower {
@@ -173,8 +173,8 @@ impl Tower {
     pub fn flush(&mut self) {
         self.waiting = false;
         self.history.prepare(self.history.base());
-        self.users.flush(&self.history);
-        self.items.flush(&self.history);
+        self.users.flush(&self.history, &self.team);
+        self.items.flush(&self.history, &self.team);
         self.history.restart();
     }
 
@@ -185,12 +185,11 @@ impl Tower {
         if users.len() > u32::MAX as usize {
             return Err(Error::Shape { field: "batch", range: "below 2^32", value: users.len().to_string() });
         }
-        if let Some(&user) = users.iter().find(|user| **user >= self.shape.n_users) {
-            return Err(Error::User(user));
-        }
-        match items.iter().find(|item| **item >= self.shape.n_items) {
-            Some(&item) => Err(Error::Item(item)),
-            None => Ok(()),
+        // The greatest is found by vectors; which one was the first does not matter to the caller.
+        match (users.iter().max(), items.iter().max()) {
+            (Some(&user), _) if user >= self.shape.n_users => Err(Error::User(user)),
+            (_, Some(&item)) if item >= self.shape.n_items => Err(Error::Item(item)),
+            _ => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::data::csr::Csr;
 use crate::data::proposal::{Proposal, Weights};
 use crate::data::rng::{Permutation, Philox, Stream, below};
 use crate::data::sample::{NONE, Sampler};
+use crate::kernel::room;
 use crate::model::Catalogue;
 use crate::train::engine::Batch;
 use crate::train::recipe::{ALPHA, Distribution, Exclude, Recipe};
@@ -181,7 +182,8 @@ impl<'a> Source<'a> {
         let count = users.len().checked_mul(self.each).filter(|count| *count <= isize::MAX as usize / 4);
         let count = count.ok_or_else(|| Error::data("an epoch has more negatives than memory has addresses"))?;
         let philox = Philox::new(self.seed, Stream::Negatives);
-        let mut negatives = vec![NONE; count];
+        let mut negatives = room(count);
+        negatives.resize(count, NONE);
         let uniform = Proposal::Uniform { n_items: self.data.catalogue.n_items };
         let proposal = if sub == VALIDATION { &uniform } else { &self.proposal };
         Sampler::new(seen, proposal)?.fill(philox, sub, users, self.each, &mut negatives)?;
