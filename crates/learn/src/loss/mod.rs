@@ -252,7 +252,7 @@ fn require(field: &'static str, value: f64, holds: bool, range: &str) -> Result<
 /// Losses of one sample, for tests.
 #[cfg(test)]
 pub(crate) mod one {
-    use super::{Asked, Batchwise, Scored};
+    use super::{Asked, Batchwise, Bce, Scored};
 
     /// Value, slope and weight.
     fn all(loss: &impl Batchwise, x: f64, y: f64) -> (f64, f64, f32) {
@@ -270,8 +270,12 @@ pub(crate) mod one {
         all(loss, x, y).1
     }
 
+    /// The weight before it is rounded to single precision: the loss as a share of cross-entropy.
     pub(crate) fn weight(loss: &impl Batchwise, x: f64, y: f64) -> f64 {
-        f64::from(all(loss, x, y).2)
+        let (loss, _, weight) = all(loss, x, y);
+        let share = loss / value(&Bce {}, x, y);
+        assert!((f64::from(weight) - share).abs() < 1e-7, "{weight} {share}");
+        share
     }
 }
 
