@@ -18,7 +18,6 @@ mod group;
 mod history;
 mod lanes;
 mod layer;
-mod logistic;
 mod memory;
 mod motion;
 mod optimizer;
@@ -36,7 +35,6 @@ mod tower;
 mod twin;
 
 pub use error::{Error, Result};
-pub use logistic::{exp, logistic};
 pub use memory::room;
 pub use optimizer::{Adam, Optimizer, Sgd};
 pub use shape::{Output, Shape, Tensor};

@@ -2,12 +2,13 @@
 //!
 //! A pointwise loss is one file with one type that implements [`Pointwise`]; one that looks at the batch as a whole
 //! implements [`Batchwise`]. Each is one variant of [`LossSpec`]. Exponentials
-//! and logarithms come from the room `kernel`, in double precision and many at a time.
+//! and logarithms are computed many at a time (`logistic`). This room imports no other room.
 
 mod bce;
 mod bpr;
 mod error;
 mod focal;
+mod logistic;
 mod op;
 mod r_ce;
 mod t_ce;
@@ -16,8 +17,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::exp;
-use crate::kernel::logistic;
+use crate::loss::logistic::{exp, logistic};
 
 pub use bce::Bce;
 pub use bpr::{Bpr, Reduction};

@@ -1,11 +1,7 @@
 //! What losses are made of, for many numbers at once: exponentials, and logarithms and shares of the logistic function.
 //!
-//! Plain sums and products in f64 without branches, which the compiler turns into vectors for each instruction set. None
-//! of them is fused, so that the results are the same to the last bit on every processor.
-
-use pulp::Simd;
-
-use crate::lanes::{Work, dispatch};
+//! Plain sums and products in f64 without branches, which the compiler turns into vectors. None of them is fused, so that
+//! the results are the same to the last bit on every processor.
 
 /// Numbers that are worked on together.
 const BLOCK: usize = 64;
@@ -44,18 +40,33 @@ const LOGARITHM: [f64; 7] = [
 ];
 
 /// `e^x` of each number, none of which may be above 0, in its place: to 2 units in the last place, and 0 below −708.
-pub fn exp(values: &mut [f64]) {
-    dispatch(Exponentials(values));
+pub(super) fn exp(values: &mut [f64]) {
+    for x in values {
+        *x = exp_one(*x);
+    }
 }
 
 /// For each `z`, `ln(1 + e^−|z|)` to 3 units in the last place, and `σ(z)` and `σ(−z)` to 4, where they are above 1e-307;
 /// NaN stays NaN. All slices are as long as the shortest.
-pub fn logistic(z: &[f64], logarithms: &mut [f64], shares: &mut [f64], others: &mut [f64]) {
-    dispatch(Logistics { z, logarithms, shares, others });
+pub(super) fn logistic(z: &[f64], logarithms: &mut [f64], shares: &mut [f64], others: &mut [f64]) {
+    let outputs = logarithms.chunks_mut(BLOCK).zip(shares.chunks_mut(BLOCK)).zip(others.chunks_mut(BLOCK));
+    for (z, ((logarithms, shares), others)) in z.chunks(BLOCK).zip(outputs) {
+        for (logarithm, &z) in logarithms.iter_mut().zip(z) {
+            *logarithm = exp_one(-z.abs());
+        }
+        for (((share, other), &e), &z) in shares.iter_mut().zip(others).zip(&*logarithms).zip(z) {
+            let large = 1.0 / (1.0 + e);
+            let small = e * large;
+            (*share, *other) = if z < 0.0 { (small, large) } else { (large, small) };
+        }
+        for e in logarithms {
+            *e = ln_1p_one(*e);
+        }
+    }
 }
 
 /// `e^x` for `x ≤ 0`.
-#[inline(always)]
+#[inline]
 fn exp_one(x: f64) -> f64 {
     // Comparisons in this order let NaN pass.
     let clamped = if x < LEAST { LEAST } else { x };
@@ -74,7 +85,7 @@ fn exp_one(x: f64) -> f64 {
 }
 
 /// `ln(1 + e)` for `e` from 0 to 1.
-#[inline(always)]
+#[inline]
 fn ln_1p_one(e: f64) -> f64 {
     // Beyond √2 − 1, half of 1 + e, and ln 2.
     let far = e > std::f64::consts::SQRT_2 - 1.0;
@@ -90,53 +101,9 @@ fn ln_1p_one(e: f64) -> f64 {
     near + if far { std::f64::consts::LN_2 } else { 0.0 }
 }
 
-struct Exponentials<'a>(&'a mut [f64]);
-
-impl Work for Exponentials<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for x in self.0 {
-            *x = exp_one(*x);
-        }
-    }
-}
-
-struct Logistics<'a> {
-    z: &'a [f64],
-    logarithms: &'a mut [f64],
-    shares: &'a mut [f64],
-    others: &'a mut [f64],
-}
-
-impl Work for Logistics<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let outputs =
-            self.logarithms.chunks_mut(BLOCK).zip(self.shares.chunks_mut(BLOCK)).zip(self.others.chunks_mut(BLOCK));
-        for (z, ((logarithms, shares), others)) in self.z.chunks(BLOCK).zip(outputs) {
-            for (logarithm, &z) in logarithms.iter_mut().zip(z) {
-                *logarithm = exp_one(-z.abs());
-            }
-            for (((share, other), &e), &z) in shares.iter_mut().zip(others).zip(&*logarithms).zip(z) {
-                let large = 1.0 / (1.0 + e);
-                let small = e * large;
-                (*share, *other) = if z < 0.0 { (small, large) } else { (large, small) };
-            }
-            for e in logarithms {
-                *e = ln_1p_one(*e);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lanes::levels;
 
     /// Numbers from 0 down to −745 and some beyond, dense near 0.
     fn numbers() -> Vec<f64> {
@@ -182,20 +149,23 @@ mod tests {
     }
 
     #[test]
-    fn all_levels_of_instructions_give_the_same_bits_and_nan_stays_nan() {
-        let z: Vec<f64> = numbers().into_iter().flat_map(|z| [z, -z]).collect();
-        let all = levels::each(|| {
-            let [mut logarithms, mut shares, mut others] = [z.clone(), z.clone(), z.clone()];
-            logistic(&z, &mut logarithms, &mut shares, &mut others);
-            let mut exponentials: Vec<f64> = z.iter().map(|z| -z.abs()).collect();
-            exp(&mut exponentials);
-            [logarithms, shares, others, exponentials]
-                .map(|values| values.into_iter().map(f64::to_bits).collect::<Vec<_>>())
-        });
-        assert!(all.iter().all(|one| *one == all[0]));
-        let [mut logarithm, mut share, mut other, mut power] = [[0.0]; 4].map(|_: [f64; 1]| [f64::NAN]);
+    fn nan_stays_nan() {
+        let [mut logarithm, mut share, mut other, mut power] = [[f64::NAN]; 4];
         logistic(&[f64::NAN], &mut logarithm, &mut share, &mut other);
         exp(&mut power);
         assert!([logarithm, share, other, power].iter().all(|x| x[0].is_nan()));
+    }
+
+    /// A number alone is no vector; the last of an odd count is not either.
+    #[test]
+    fn numbers_together_are_to_the_bit_what_they_are_alone() {
+        let z: Vec<f64> = numbers().into_iter().step_by(37).flat_map(|z| [z, -z]).collect();
+        let [mut logarithms, mut shares, mut others] = [z.clone(), z.clone(), z.clone()];
+        logistic(&z, &mut logarithms, &mut shares, &mut others);
+        for (k, z) in z.into_iter().enumerate() {
+            let [mut logarithm, mut share, mut other] = [[0.0]; 3];
+            logistic(&[z], &mut logarithm, &mut share, &mut other);
+            assert_eq!([logarithm[0], share[0], other[0]], [logarithms[k], shares[k], others[k]], "{z}");
+        }
     }
 }
