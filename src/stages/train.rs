@@ -36,7 +36,11 @@ impl JsonSchema for Train {
 impl Stage for Train {
     const KIND: &'static str = "train";
     const ABOUT: &'static str = "fits a model to the training part of a split by gradients";
-    const CHANGES: &'static [&'static str] = &["first version", "the history has the step of each row"];
+    const CHANGES: &'static [&'static str] = &[
+        "first version",
+        "the history has the step of each row",
+        "losses by vectors: other last bits in the history, and now and then in the weights",
+    ];
     const INPUTS: &'static [Port] = &[
         Port::one::<Split>("split"),
         Port::optional::<Pool>("pool"),

@@ -238,16 +238,44 @@ impl Permutation {
         }
         let mut value = index;
         loop {
-            let (mut l, mut r) = (value / self.right, value % self.right);
-            for pair in self.keys.chunks_exact(2) {
-                l = add(l, below(mix(r ^ pair[0]), self.left), self.left);
-                r = add(r, below(mix(l ^ pair[1]), self.right), self.right);
-            }
-            value = l * self.right + r;
+            [value] = self.network([value]);
             if value < self.n {
                 return value;
             }
         }
+    }
+
+    /// [`Permutation::get`] of `first`, `first + 1`, …, as many as fit: several at a time, so that none waits for the
+    /// products of another.
+    pub fn fill(&self, first: u64, out: &mut [u64]) {
+        const LANES: usize = 8;
+        let (lanes, rest) = out.as_chunks_mut::<LANES>();
+        let mut index = first;
+        for lanes in lanes {
+            let indices: [u64; LANES] = std::array::from_fn(|lane| index + lane as u64);
+            index += LANES as u64;
+            // As long as a·b exceeds n by little, nearly all values are below n at once.
+            *lanes = self.network(indices);
+            for (value, index) in lanes.iter_mut().zip(indices) {
+                if *value >= self.n || index >= self.n {
+                    *value = self.get(index);
+                }
+            }
+        }
+        rest.iter_mut().zip(index..).for_each(|(value, index)| *value = self.get(index));
+    }
+
+    /// The network once.
+    #[inline]
+    fn network<const LANES: usize>(&self, values: [u64; LANES]) -> [u64; LANES] {
+        let mut sides = values.map(|value| (value / self.right, value % self.right));
+        for pair in self.keys.chunks_exact(2) {
+            for (l, r) in &mut sides {
+                *l = add(*l, below(mix(*r ^ pair[0]), self.left), self.left);
+                *r = add(*r, below(mix(*l ^ pair[1]), self.right), self.right);
+            }
+        }
+        sides.map(|(l, r)| l * self.right + r)
     }
 }
 
@@ -396,6 +424,13 @@ mod tests {
                 let permutation = Permutation::new(philox, sub, n);
                 (0..n).map(|i| permutation.get(i)).collect::<Vec<u64>>()
             };
+            let mut filled = vec![0; n as usize];
+            Permutation::new(philox, 0, n).fill(0, &mut filled);
+            assert_eq!(filled, values(0));
+            if n > 20 {
+                Permutation::new(philox, 0, n).fill(11, &mut filled[11..]);
+                assert_eq!(filled, values(0));
+            }
             let mut sorted = values(0);
             sorted.sort_unstable();
             assert!(sorted.iter().copied().eq(0..n), "{n}");

@@ -34,6 +34,17 @@ impl<W: Work> WithSimd for Adapter<W> {
 /// Does the work with the best instructions of this processor.
 #[inline]
 pub(super) fn dispatch<W: Work>(work: W) -> W::Output {
+    #[cfg(test)]
+    match levels::chosen() {
+        levels::Level::Portable => return work.run(Scalar128b),
+        #[cfg(target_arch = "x86_64")]
+        levels::Level::Avx2 => {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                return Simd::vectorize(simd, Adapter(work));
+            }
+        }
+        levels::Level::Best => (),
+    }
     Arch::new().dispatch(Adapter(work))
 }
 
@@ -126,6 +137,47 @@ pub(super) fn prefetch(address: *const f32) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+/// Lets tests use the instructions of lesser processors.
+#[cfg(test)]
+pub(super) mod levels {
+    use std::cell::Cell;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Level {
+        Best,
+        #[cfg(target_arch = "x86_64")]
+        Avx2,
+        Portable,
+    }
+
+    /// All of them.
+    pub(crate) const LEVELS: &[Level] = &[
+        Level::Best,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2,
+        Level::Portable,
+    ];
+
+    thread_local! {
+        static LEVEL: Cell<Level> = const { Cell::new(Level::Best) };
+    }
+
+    pub(super) fn chosen() -> Level {
+        LEVEL.get()
+    }
+
+    /// Does the same with each level, on this thread.
+    pub(crate) fn each<T>(mut work: impl FnMut() -> T) -> Vec<T> {
+        let at = |&level: &Level| {
+            LEVEL.set(level);
+            let result = work();
+            LEVEL.set(Level::Best);
+            result
+        };
+        LEVELS.iter().map(at).collect()
+    }
 }
 
 #[cfg(test)]

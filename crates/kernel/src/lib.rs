@@ -18,6 +18,7 @@ mod group;
 mod history;
 mod lanes;
 mod layer;
+mod memory;
 mod motion;
 mod optimizer;
 mod product;
@@ -34,6 +35,7 @@ mod tower;
 mod twin;
 
 pub use error::{Error, Result};
+pub use memory::room;
 pub use optimizer::{Adam, Optimizer, Sgd};
 pub use shape::{Output, Shape, Tensor};
 pub use state::State;

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use crate::history::{Catch, History, Move};
-use crate::lanes::{Work, mul_add, root, vectors, vectors_mut};
+use crate::lanes::{mul_add, root, vectors, vectors_mut};
 use crate::optimizer::{Cell, Rule, Stepper};
 
 /// Vectors whose sums are computed together, so that the steps are walked once for all of them.
@@ -153,36 +153,4 @@ pub(super) fn settle<S: Simd>(simd: S, missed: &Missed<'_>, row: &mut [f32], out
         }
     }
     theta.copy_from_slice(out);
-}
-
-/// [`catch_up`] of one row.
-pub(super) struct CatchUp<'a> {
-    pub(super) missed: Missed<'a>,
-    pub(super) row: &'a [f32],
-    pub(super) out: &'a mut [f32],
-}
-
-impl Work for CatchUp<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        catch_up(simd, &self.missed, self.row, self.out);
-    }
-}
-
-/// [`settle`] of one row.
-pub(super) struct Settle<'a> {
-    pub(super) missed: Missed<'a>,
-    pub(super) row: &'a mut [f32],
-    pub(super) out: &'a mut [f32],
-}
-
-impl Work for Settle<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        settle(simd, &self.missed, self.row, self.out);
-    }
 }

@@ -1,7 +1,6 @@
 //! Tables whose rows hold parameters and moments side by side, and are brought up to date only when they are read.
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 
 use pulp::Simd;
 
@@ -9,55 +8,17 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::history::{History, Move};
 use crate::lanes::{LANES, Work, dispatch, mul_add, prefetch, vectors, vectors_mut};
-use crate::motion::{CatchUp, Missed, Settle, catch_up, settle};
+use crate::memory::Aligned;
+use crate::motion::{Missed, catch_up, settle};
 use crate::optimizer::{Cell, Rule, Stepper};
+use crate::team::Team;
 
 /// Rows that are one task.
 const CHUNK: usize = 32;
+/// Rows that are one task where a whole table is gone through.
+const FLUSHED: usize = 512;
 /// Values of rows that are fetched ahead of use.
 const AHEAD: usize = 1000;
-
-/// Values that begin at a cache line.
-#[derive(Debug, Default)]
-pub(super) struct Aligned {
-    values: Vec<f32>,
-    start: usize,
-    len: usize,
-}
-
-impl Aligned {
-    /// That many zeros.
-    pub(super) fn zeros(len: usize) -> Result<Self> {
-        let all = len.saturating_add(LANES);
-        let mut values = Vec::new();
-        values.try_reserve_exact(all).map_err(|_| Error::Memory(4 * all as u128))?;
-        values.resize(all, 0.0);
-        let start = values.as_ptr().align_offset(4 * LANES).min(LANES);
-        Ok(Self { values, start, len })
-    }
-
-    /// Makes room for that many values, which may be anything.
-    pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
-        if self.len < len {
-            *self = Self::zeros(len.next_power_of_two())?;
-        }
-        Ok(())
-    }
-}
-
-impl Deref for Aligned {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        &self.values[self.start..self.start + self.len]
-    }
-}
-
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.start..self.start + self.len]
-    }
-}
 
 /// A table of embeddings.
 #[derive(Debug)]
@@ -97,12 +58,6 @@ impl Table {
         })
     }
 
-    /// θ of a row as of now.
-    pub(super) fn theta_now(&self, history: &History, row: usize, out: &mut [f32]) {
-        let missed = Missed::new(history, self.side.groups.last(row as u32));
-        dispatch(CatchUp { missed, row: self.store.row(row), out });
-    }
-
     /// The tasks that bring the rows of the batch up to date. Where missed steps are replayed, they write what they
     /// find to the table as well, if `write` is set: it is the same to the last bit whenever it is done.
     pub(super) fn gather<'a>(&'a mut self, history: &'a History, write: bool) -> Result<Vec<Gather<'a>>> {
@@ -111,23 +66,30 @@ impl Table {
         now.reserve(groups.rows().len() * width)?;
         carries.resize(groups.rows().len(), [0.0; 2]);
         let stored = self.store.share();
-        let pieces = groups.rows().chunks(CHUNK).zip(now.chunks_mut(CHUNK * width)).zip(carries.chunks_mut(CHUNK));
-        let tasks =
-            pieces.map(|((rows, now), carries)| Gather { history, stored, groups, rows, width, now, carries, write });
-        Ok(tasks.collect())
+        let firsts = (0..groups.rows().len()).step_by(CHUNK);
+        let pieces = firsts.zip(now.chunks_mut(CHUNK * width)).zip(carries.chunks_mut(CHUNK));
+        let task = |((first, now), carries)| Gather { history, stored, groups, first, width, now, carries, write };
+        Ok(pieces.map(task).collect())
     }
 
     /// Brings all rows up to date.
-    pub(super) fn flush(&mut self, history: &History) {
-        let mut theta = vec![0.0; self.store.width];
-        for row in 0..self.side.groups.n_rows() {
-            let last = self.side.groups.last(row as u32);
-            if last < history.now() {
-                let missed = Missed::new(history, last);
-                dispatch(Settle { missed, row: self.store.row_mut(row), out: &mut theta });
-            }
-        }
-        self.side.groups.set_last(std::iter::repeat(history.now()));
+    pub(super) fn flush(&mut self, history: &History, team: &Team) {
+        let Self { store, side } = self;
+        let (width, stride, groups) = (store.width, store.stride, &side.groups);
+        let tasks = store.data.chunks_mut(FLUSHED * stride).enumerate();
+        let tasks = tasks.map(|(k, rows)| Flush { history, groups, first: k * FLUSHED, rows, width, stride });
+        team.each(tasks.collect(), dispatch);
+        side.groups.set_last(std::iter::repeat(history.now()));
+    }
+
+    /// θ of all rows as of now, `values` of each from its place `start` on.
+    pub(super) fn theta_now(&self, history: &History, team: &Team, start: usize, values: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.side.groups.n_rows() * values];
+        let Self { store, side: Side { groups, .. } } = self;
+        let tasks = out.chunks_mut((FLUSHED * values).max(1)).enumerate();
+        let tasks = tasks.map(|(k, out)| Read { history, groups, store, first: k * FLUSHED, start, values, out });
+        team.each(tasks.collect(), dispatch);
+        out
     }
 }
 
@@ -221,7 +183,7 @@ pub(super) struct Gather<'a> {
     history: &'a History,
     stored: Stored<'a>,
     groups: &'a Groups,
-    rows: &'a [u32],
+    first: usize,
     width: usize,
     now: &'a mut [f32],
     carries: &'a mut [[f32; 2]],
@@ -234,10 +196,14 @@ impl Work for Gather<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let ahead = self.stored.ahead();
-        self.rows.iter().take(ahead).for_each(|row| self.stored.prefetch(*row));
-        let slots = self.rows.iter().zip(self.now.chunks_exact_mut(self.width)).zip(self.carries);
+        let rows = &self.groups.rows()[self.first..];
+        for &row in rows.iter().take(ahead) {
+            self.stored.prefetch(row);
+        }
+        let slots = rows.iter().zip(self.now.chunks_exact_mut(self.width)).zip(self.carries);
         for (slot, ((&row, out), carry)) in slots.enumerate() {
-            if let Some(&row) = self.rows.get(slot + ahead) {
+            // The first rows of the next task as well, which most often is done next.
+            if let Some(&row) = rows.get(slot + ahead) {
                 self.stored.prefetch(row);
             }
             let missed = Missed::new(self.history, self.groups.last(row));
@@ -249,6 +215,57 @@ impl Work for Gather<'_> {
             } else {
                 catch_up(simd, &missed, stored, out);
             }
+        }
+    }
+}
+
+/// Brings some rows of a table up to date, whether or not a batch touches them.
+struct Flush<'a> {
+    history: &'a History,
+    groups: &'a Groups,
+    first: usize,
+    rows: &'a mut [f32],
+    width: usize,
+    stride: usize,
+}
+
+impl Work for Flush<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut theta = vec![0.0; self.width];
+        for (k, row) in self.rows.chunks_exact_mut(self.stride).enumerate() {
+            let last = self.groups.last((self.first + k) as u32);
+            if last < self.history.now() {
+                settle(simd, &Missed::new(self.history, last), row, &mut theta);
+            }
+        }
+    }
+}
+
+/// Reads some rows of a table as of now.
+struct Read<'a> {
+    history: &'a History,
+    groups: &'a Groups,
+    store: &'a Store,
+    first: usize,
+    start: usize,
+    values: usize,
+    out: &'a mut [f32],
+}
+
+impl Work for Read<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut theta = vec![0.0; self.store.width];
+        for (k, out) in self.out.chunks_exact_mut(self.values).enumerate() {
+            let row = self.first + k;
+            let missed = Missed::new(self.history, self.groups.last(row as u32));
+            catch_up(simd, &missed, self.store.row(row), &mut theta);
+            out.copy_from_slice(&theta[self.start..self.start + self.values]);
         }
     }
 }
@@ -287,8 +304,8 @@ impl<G: Slopes> Update<'_, G> {
         let groups = &self.side.groups;
         let (ahead, end) = (self.stored.ahead(), groups.rows().len().min(self.first + CHUNK));
         for slot in self.first..end {
-            if slot + ahead < end {
-                self.stored.prefetch(groups.rows()[slot + ahead]);
+            if let Some(&row) = groups.rows().get(slot + ahead) {
+                self.stored.prefetch(row);
             }
             // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
             let stored = unsafe { self.stored.row(groups.rows()[slot]) };

@@ -56,16 +56,7 @@ impl Tower {
     /// When the model has no such tensor.
     pub fn values(&self, tensor: Tensor) -> Result<Vec<f32>> {
         match self.place(tensor)? {
-            Place::Rows(side, start, width) => {
-                let table = self.table(side);
-                let mut row = vec![0.0; table.store.width()];
-                let mut out = Vec::with_capacity(table.side.groups.n_rows() * width);
-                for r in 0..table.side.groups.n_rows() {
-                    table.theta_now(&self.history, r, &mut row);
-                    out.extend_from_slice(&row[start..start + width]);
-                }
-                Ok(out)
-            }
+            Place::Rows(side, start, width) => Ok(self.table(side).theta_now(&self.history, &self.team, start, width)),
             place => Ok(self.stored(&place, 0)),
         }
     }

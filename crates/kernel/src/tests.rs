@@ -1,6 +1,7 @@
 //! The whole engine against its twin.
 
 use super::{Adam, Error, Optimizer, Output, Sgd, Shape, State, Tensor, Tower};
+use crate::lanes::levels;
 use crate::twin::{Twin, noise};
 
 type Batch = (Vec<u32>, Vec<u32>, Vec<f64>);
@@ -197,6 +198,35 @@ fn ten_thousand_steps_put_off_are_nearer_to_exact_arithmetic_than_steps_done_at_
     assert_eq!(lazy, dense);
 }
 
+/// Tests run where the processor has all of the instructions; those of lesser ones are part of its own.
+#[test]
+fn training_follows_the_twin_at_every_level_of_instructions() {
+    for (name, shape) in shapes().into_iter().filter(|(_, shape)| shape.mlp < 100) {
+        for (optimizer_name, optimizer, lr) in optimizers() {
+            let mut twin = Twin::new(&shape, optimizer, 0.3);
+            let start = Twin::new(&shape, optimizer, 0.3);
+            let steps: Vec<_> =
+                (0..25).map(|t| (batch(&shape, t, [130, 1, 65, 7][t as usize % 4]), rate(lr, t))).collect();
+            for ((users, items, labels), rate) in &steps {
+                let slopes = slopes(&twin.logits(users, items, &no_mask), labels);
+                twin.step(&twin.gradients(users, items, &slopes, &no_mask), *rate);
+            }
+            // On this thread alone, because the level is that of a thread.
+            let found = levels::each(|| {
+                let mut tower = tower(&start, &optimizer, 1);
+                for ((users, items, labels), rate) in &steps {
+                    step(&mut tower, users, items, labels, *rate);
+                }
+                let lazy = difference(&twin, &tower);
+                tower.flush();
+                lazy.max(difference(&twin, &tower))
+            });
+            assert_eq!(found.len(), levels::LEVELS.len());
+            assert!(found.iter().all(|found| *found < 2e-5), "{name}, {optimizer_name}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     for (name, shape) in shapes() {
@@ -208,7 +238,10 @@ fn the_number_of_threads_does_not_change_a_bit() {
                     let (users, items, labels) = batch(&shape, t, 300);
                     step(&mut tower, &users, &items, &labels, rate(lr, t));
                 }
-                tower.state()
+                let values: Vec<_> = shape.tensors().iter().map(|(tensor, _)| tower.values(*tensor).unwrap()).collect();
+                let before = tower.state();
+                tower.flush();
+                (before, values, tower.state())
             };
             let one = run(1);
             assert!(run(2) == one && run(4) == one, "{name}");

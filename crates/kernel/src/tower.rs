@@ -1,5 +1,7 @@
 //! The engine: batches in, logits out; slopes in, a step made.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lanes::{LANES, dispatch};
@@ -31,7 +33,7 @@ pub struct Tower {
     sum: Vec<f32>,
     /// Whether the tiles hold a batch that waits for its slopes.
     pub(super) waiting: bool,
-    team: Team,
+    pub(super) team: Team,
 }
 
 impl Tower {
@@ -171,8 +173,8 @@ impl Tower {
     pub fn flush(&mut self) {
         self.waiting = false;
         self.history.prepare(self.history.base());
-        self.users.flush(&self.history);
-        self.items.flush(&self.history);
+        self.users.flush(&self.history, &self.team);
+        self.items.flush(&self.history, &self.team);
         self.history.restart();
     }
 
@@ -183,17 +185,21 @@ impl Tower {
         if users.len() > u32::MAX as usize {
             return Err(Error::Shape { field: "batch", range: "below 2^32", value: users.len().to_string() });
         }
-        if let Some(&user) = users.iter().find(|user| **user >= self.shape.n_users) {
-            return Err(Error::User(user));
-        }
-        match items.iter().find(|item| **item >= self.shape.n_items) {
-            Some(&item) => Err(Error::Item(item)),
-            None => Ok(()),
+        // The greatest is found by vectors; which one was the first does not matter to the caller.
+        match (users.iter().max(), items.iter().max()) {
+            (Some(&user), _) if user >= self.shape.n_users => Err(Error::User(user)),
+            (_, Some(&item)) if item >= self.shape.n_items => Err(Error::Item(item)),
+            _ => Ok(()),
         }
     }
 
     fn run_forward(&mut self, users: &[u32], items: &[u32], dropout: Option<&Dropout<'_>>, write: bool) -> Result<()> {
-        let oldest = self.users.side.groups.fill(users).min(self.items.side.groups.fill(items));
+        let sides = vec![(&mut self.users.side.groups, users), (&mut self.items.side.groups, items)];
+        let oldest = AtomicU32::new(u32::MAX);
+        self.team.each(sides, |(groups, ids)| {
+            oldest.fetch_min(groups.fill(ids), Ordering::Relaxed);
+        });
+        let oldest = oldest.into_inner();
         self.history.prepare(oldest);
         let mut tasks = self.users.gather(&self.history, write)?;
         tasks.extend(self.items.gather(&self.history, write)?);

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Work, dispatch};
+use crate::lanes::{Work, dispatch};
 
 /// Room for candidates beside the best ones: the more, the less often they are sifted, and the later the threshold
 /// rises.

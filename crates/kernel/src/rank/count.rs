@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::finite::{is_zero, not_finite};
-use super::lanes::{Work, dispatch};
+use crate::lanes::{Work, dispatch};
 
 /// How many scores are greater than a threshold, and how many equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

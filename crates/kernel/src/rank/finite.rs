@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Work, dispatch, mul_add};
+use crate::lanes::{Work, dispatch, mul_add};
 
 /// The place of the first value that is NaN or infinite.
 pub fn position_not_finite(values: &[f32]) -> Option<usize> {

@@ -13,7 +13,6 @@
 mod best;
 mod count;
 mod finite;
-mod lanes;
 mod pairs;
 mod panel;
 mod perceptron;

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::lanes::{Work, dispatch};
 use super::panel::{PANEL, Row, STRIP, add_dots, strip_times_panel, strips, vectors, vectors_mut};
 use super::perceptron::{Perceptron, transpose};
 use super::product::Product;
+use crate::lanes::{Work, dispatch};
 
 /// Why there are no scores.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::lanes::mul_add;
+use crate::lanes::mul_add;
 
 /// The number of columns of a panel; its lanes are items, or outputs of a layer.
 pub(super) const PANEL: usize = 32;

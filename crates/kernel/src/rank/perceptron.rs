@@ -4,13 +4,13 @@
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::lanes::{Work, dispatch};
 use super::pairs::{Dense, Error, Tables};
 use super::panel::{
     PANEL, Row, STRIP, Strip, add_dots, panels, row_times_panel, rows_times_panel, strip_times_panel, strips, vectors,
     vectors_mut,
 };
 use super::product::row;
+use crate::lanes::{Work, dispatch};
 
 /// Halves that a thread computes at a time.
 const BLOCK: usize = 256;

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::lanes::levels;
 use super::*;
+use crate::lanes::levels;
 
 /// Values without structure, in (-1, 1).
 fn noise(n: usize, salt: u64) -> Vec<f32> {

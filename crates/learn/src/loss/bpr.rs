@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::loss::bce::{Bce, sigmoid};
-use crate::loss::{Asked, Batchwise, Pointwise, Scored};
+use crate::loss::{Asked, BLOCK, Batchwise, Logistic, Scored};
 
 /// Bayesian personalised ranking (Rendle et al. 2009): `−ln σ(x_pos − x_neg)` over pairs of a positive and a negative of
 /// the same user. The samples of a batch are those pairs: each positive is followed by its negative.
@@ -28,20 +27,30 @@ pub enum Reduction {
 }
 
 impl Batchwise for Bpr {
-    fn evaluate(&self, batch: Scored<'_>, asked: Asked<'_>) -> f64 {
+    fn evaluate(&self, batch: Scored<'_>, mut asked: Asked<'_>) -> f64 {
         let pairs = batch.logits.as_chunks::<2>().0;
         let n = pairs.len().max(1) as f64;
         let share = if self.reduction == Reduction::Sum { 1.0 } else { 1.0 / n };
-        for (slopes, [positive, negative]) in asked.slopes.into_iter().flat_map(|s| s.as_chunks_mut::<2>().0).zip(pairs)
-        {
-            let slope = sigmoid(negative - positive) * share;
-            *slopes = [-slope, slope];
+        let mut parts = Logistic::default();
+        // −ln σ(d) is the cross-entropy of a positive with the logit d.
+        let (mut margins, positives, mut sum) = ([0.0; BLOCK], [1.0; BLOCK], 0.0);
+        for (start, pairs) in (0..).step_by(BLOCK).zip(pairs.chunks(BLOCK)) {
+            for (margin, [positive, negative]) in margins.iter_mut().zip(pairs) {
+                *margin = positive - negative;
+            }
+            parts.fill(&margins[..pairs.len()], &positives);
+            sum += (0..pairs.len()).map(|k| parts.sample(k).cross_entropy).sum::<f64>();
+            if let Some(slopes) = &mut asked.slopes {
+                for (k, slopes) in slopes.as_chunks_mut::<2>().0[start..].iter_mut().take(pairs.len()).enumerate() {
+                    let slope = parts.sample(k).wrong * share;
+                    *slopes = [-slope, slope];
+                }
+            }
         }
         if let Some(weights) = asked.weights {
             weights.fill(1.0);
         }
-        // −ln σ(d) is the cross-entropy of a positive with the logit d.
-        pairs.iter().map(|[positive, negative]| Bce {}.value(positive - negative, 1.0)).sum::<f64>() / n
+        sum / n
     }
 }
 

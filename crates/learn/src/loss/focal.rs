@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::loss::bce::{Bce, sigmoid};
-use crate::loss::{Pointwise, Refused, require};
+use crate::loss::{Pointwise, Refused, Sample, require};
 
 /// Focal loss (Lin et al. 2017, eq. 5), `−α_t (1 − p_t)^γ ln p_t`, where `p_t` is the probability that the model gives
 /// to the label, and `α_t` is α for positives and 1 − α for negatives. With γ = 0 and α = ½ it is half of binary
@@ -42,28 +41,22 @@ impl Focal {
         require("gamma", self.gamma, self.gamma >= 0.0, "at least 0")?;
         require("alpha", self.alpha, (0.0..=1.0).contains(&self.alpha), "between 0 and 1")
     }
-
-    fn alpha_of(&self, y: f64) -> f64 {
-        y * self.alpha + (1.0 - y) * (1.0 - self.alpha)
-    }
 }
 
 impl Pointwise for Focal {
-    fn value(&self, x: f64, y: f64) -> f64 {
-        self.weight(x, y) * Bce {}.value(x, y)
+    /// `(1 − p_t)^γ`.
+    fn log_weight(&self, sample: Sample) -> f64 {
+        // Without focus, nothing counts less, not even what is right beyond doubt.
+        if self.gamma == 0.0 { 0.0 } else { self.gamma * sample.log_wrong }
     }
 
-    /// `−α_t (1 − p_t)^γ (1 − p_t − γ p_t ln p_t)` by `z`, and by `x` with the sign of the label.
-    fn slope(&self, x: f64, y: f64) -> f64 {
-        let sign = 2.0 * y - 1.0;
-        let z = sign * x;
-        let inner = sigmoid(-z) + self.gamma * sigmoid(z) * Bce {}.value(x, y);
-        -sign * self.weight(x, y) * inner
+    fn scale(&self, label: f64) -> f64 {
+        label * self.alpha + (1.0 - label) * (1.0 - self.alpha)
     }
 
-    fn weight(&self, x: f64, y: f64) -> f64 {
-        let z = (2.0 * y - 1.0) * x;
-        self.alpha_of(y) * sigmoid(-z).powf(self.gamma)
+    /// `1 − p_t − γ p_t ln p_t`.
+    fn slope(&self, sample: Sample) -> f64 {
+        sample.wrong + self.gamma * sample.right * sample.cross_entropy
     }
 }
 
@@ -72,6 +65,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::loss::Bce;
+    use crate::loss::one::{slope, value};
 
     /// The logit of a probability.
     fn logit(p: f64) -> f64 {
@@ -83,7 +78,7 @@ mod tests {
         let focal = Focal::default();
         // `FocalLoss(gamma=2, alpha=.25)` and `nn.BCELoss` by hand: −ln p_t, and α_t (1 − p_t)² times that.
         let rows = [(0.05, 0.0), (0.3, 1.0), (0.7, 0.0), (0.95, 1.0)].map(|(p, y)| {
-            let (bce, focal) = (Bce {}.value(logit(p), y), focal.value(logit(p), y));
+            let (bce, focal) = (value(&Bce {}, logit(p), y), value(&focal, logit(p), y));
             format!("{bce:.4} {focal:.4} {:.1}", bce / focal)
         });
         assert_eq!(rows, ["0.0513 0.0001 533.3", "1.2040 0.1475 8.2", "1.2040 0.4425 2.7", "0.0513 0.0000 1600.0"]);
@@ -94,8 +89,8 @@ mod tests {
         let focal = Focal { gamma: 0.0, alpha: 0.5 };
         for x in [-700.0, -3.0, 0.0, 0.2, 17.5, 700.0] {
             for y in [0.0, 1.0] {
-                assert_eq!(focal.value(x, y), 0.5 * Bce {}.value(x, y));
-                assert_eq!(focal.slope(x, y), 0.5 * Bce {}.slope(x, y));
+                assert_eq!(value(&focal, x, y), 0.5 * value(&Bce {}, x, y));
+                assert_eq!(slope(&focal, x, y), 0.5 * slope(&Bce {}, x, y));
             }
         }
     }
@@ -106,7 +101,7 @@ mod tests {
             for x in [-1e300, -800.0, 800.0, 1e300] {
                 for y in [0.0, 1.0] {
                     let focal = Focal { gamma, alpha: 0.25 };
-                    assert!(focal.value(x, y).is_finite() && focal.slope(x, y).is_finite(), "{gamma} {x} {y}");
+                    assert!(value(&focal, x, y).is_finite() && slope(&focal, x, y).is_finite(), "{gamma} {x} {y}");
                 }
             }
         }
@@ -124,8 +119,8 @@ mod tests {
         #[test]
         fn the_slope_is_the_derivative(x in -20.0..20.0_f64, y in 0..=1_u8, gamma in 0.0..4.0_f64, alpha in 0.0..=1.0) {
             let (focal, y, h) = (Focal { gamma, alpha }, f64::from(y), 1e-5);
-            let central = (focal.value(x + h, y) - focal.value(x - h, y)) / (2.0 * h);
-            prop_assert!((focal.slope(x, y) - central).abs() < 1e-8);
+            let central = (value(&focal, x + h, y) - value(&focal, x - h, y)) / (2.0 * h);
+            prop_assert!((slope(&focal, x, y) - central).abs() < 1e-8);
         }
     }
 }

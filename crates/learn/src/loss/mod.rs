@@ -1,12 +1,14 @@
 //! Losses on logits, each as plain numbers over a batch and as a differentiable tensor operation.
 //!
 //! A pointwise loss is one file with one type that implements [`Pointwise`]; one that looks at the batch as a whole
-//! implements [`Batchwise`]. Each is one variant of [`LossSpec`]. This room imports no other room.
+//! implements [`Batchwise`]. Each is one variant of [`LossSpec`]. Exponentials
+//! and logarithms are computed many at a time (`logistic`). This room imports no other room.
 
 mod bce;
 mod bpr;
 mod error;
 mod focal;
+mod logistic;
 mod op;
 mod r_ce;
 mod t_ce;
@@ -15,6 +17,8 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::loss::logistic::{exp, logistic};
+
 pub use bce::Bce;
 pub use bpr::{Bpr, Reduction};
 pub use error::Refused;
@@ -22,17 +26,40 @@ pub use focal::Focal;
 pub use r_ce::ReweightedCe;
 pub use t_ce::TruncatedCe;
 
-/// A loss that looks at one logit and its label at a time.
+/// What the pointwise losses of a sample are made of. With the logit `x` and the label `y`, `z` is `x` for a negative and
+/// `−x` for a positive, so that `σ(z)` is the probability that the model gives to the other label.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// The label, 1 or 0.
+    pub label: f64,
+    /// `−ln σ(−z)`, the binary cross-entropy.
+    pub cross_entropy: f64,
+    /// `ln σ(z)`.
+    pub log_wrong: f64,
+    /// `σ(z)`.
+    pub wrong: f64,
+    /// `σ(−z)`, which keeps its digits where `σ(z)` is close to 1.
+    pub right: f64,
+}
+
+/// A loss that looks at one logit and its label at a time: binary cross-entropy with a weight.
 pub trait Pointwise: Send + Sync {
-    /// The loss of logit `x` at label `y` (0 or 1), for any finite `x`.
-    fn value(&self, x: f64, y: f64) -> f64;
+    /// Whether samples count differently.
+    const WEIGHS: bool = true;
 
-    /// Its derivative by `x`.
-    fn slope(&self, x: f64, y: f64) -> f64;
+    /// The logarithm of the weight, 0 or less, up to [`Pointwise::scale`].
+    fn log_weight(&self, _sample: Sample) -> f64 {
+        0.0
+    }
 
-    /// By how much the sample counts, compared with binary cross-entropy.
-    fn weight(&self, _x: f64, _y: f64) -> f64 {
+    /// What the weight of samples with this label is multiplied by.
+    fn scale(&self, _label: f64) -> f64 {
         1.0
+    }
+
+    /// The derivative of the loss by `z`, divided by the weight.
+    fn slope(&self, sample: Sample) -> f64 {
+        sample.wrong
     }
 }
 
@@ -64,16 +91,83 @@ pub trait Batchwise: Send + Sync {
 
 impl<T: Pointwise> Batchwise for T {
     /// The mean over the samples, summed in their order.
-    fn evaluate(&self, batch: Scored<'_>, asked: Asked<'_>) -> f64 {
+    fn evaluate(&self, batch: Scored<'_>, mut asked: Asked<'_>) -> f64 {
         let n = batch.logits.len() as f64;
-        let samples = || batch.logits.iter().zip(batch.labels).map(|(x, y)| (*x, f64::from(*y)));
-        for (slope, (x, y)) in asked.slopes.into_iter().flatten().zip(samples()) {
-            *slope = self.slope(x, y) / n;
+        let mut parts = Logistic::default();
+        let (mut weights, mut sum) = ([1.0; BLOCK], 0.0);
+        let pieces = batch.logits.chunks(BLOCK).zip(batch.labels.chunks(BLOCK));
+        for (start, (logits, labels)) in (0..).step_by(BLOCK).zip(pieces) {
+            parts.fill(logits, labels);
+            let weights = &mut weights[..logits.len()];
+            if T::WEIGHS {
+                for (k, weight) in weights.iter_mut().enumerate() {
+                    *weight = self.log_weight(parts.sample(k));
+                }
+                exp(weights);
+                for (weight, &label) in weights.iter_mut().zip(labels) {
+                    *weight *= self.scale(f64::from(label));
+                }
+            }
+            for (k, weight) in weights.iter().enumerate() {
+                sum += weight * parts.sample(k).cross_entropy;
+            }
+            if let Some(slopes) = &mut asked.slopes {
+                for (k, (slope, weight)) in slopes[start..].iter_mut().zip(&*weights).enumerate() {
+                    let sample = parts.sample(k);
+                    *slope = (1.0 - 2.0 * sample.label) * weight * self.slope(sample) / n;
+                }
+            }
+            if let Some(asked) = &mut asked.weights {
+                asked[start..].iter_mut().zip(&*weights).for_each(|(asked, weight)| *asked = *weight as f32);
+            }
         }
-        for (weight, (x, y)) in asked.weights.into_iter().flatten().zip(samples()) {
-            *weight = self.weight(x, y) as f32;
+        sum / n
+    }
+}
+
+/// Samples whose parts are computed together.
+const BLOCK: usize = 256;
+
+/// The parts of some samples, side by side.
+struct Logistic {
+    labels: [f64; BLOCK],
+    z: [f64; BLOCK],
+    logarithms: [f64; BLOCK],
+    wrong: [f64; BLOCK],
+    right: [f64; BLOCK],
+}
+
+impl Default for Logistic {
+    fn default() -> Self {
+        let zeros = [0.0; BLOCK];
+        Self { labels: zeros, z: zeros, logarithms: zeros, wrong: zeros, right: zeros }
+    }
+}
+
+impl Logistic {
+    /// Computes the parts of at most [`BLOCK`] samples.
+    fn fill(&mut self, logits: &[f64], labels: &[f32]) {
+        let n = logits.len().min(BLOCK);
+        for (((z, own), x), label) in self.z.iter_mut().zip(&mut self.labels).zip(logits).zip(labels) {
+            *own = f64::from(*label);
+            *z = (1.0 - 2.0 * *own) * x;
         }
-        samples().map(|(x, y)| self.value(x, y)).sum::<f64>() / n
+        let (logarithms, wrong, right) = (&mut self.logarithms[..n], &mut self.wrong[..n], &mut self.right[..n]);
+        logistic(&self.z[..n], logarithms, wrong, right);
+    }
+
+    #[inline]
+    fn sample(&self, k: usize) -> Sample {
+        let (z, logarithm) = (self.z[k], self.logarithms[k]);
+        // Comparisons that let NaN pass.
+        let (above, below) = if z < 0.0 { (0.0, z) } else { (z, 0.0) };
+        Sample {
+            label: self.labels[k],
+            cross_entropy: above + logarithm,
+            log_wrong: below - logarithm,
+            wrong: self.wrong[k],
+            right: self.right[k],
+        }
     }
 }
 
@@ -153,6 +247,36 @@ fn require(field: &'static str, value: f64, holds: bool, range: &str) -> Result<
         return Ok(());
     }
     Err(Refused { field, message: format!("must be {range}, not {value}") })
+}
+
+/// Losses of one sample, for tests.
+#[cfg(test)]
+pub(crate) mod one {
+    use super::{Asked, Batchwise, Bce, Scored};
+
+    /// Value, slope and weight.
+    fn all(loss: &impl Batchwise, x: f64, y: f64) -> (f64, f64, f32) {
+        let (mut slopes, mut weights) = ([9.0], [9.0]);
+        let asked = Asked { slopes: Some(&mut slopes), weights: Some(&mut weights) };
+        let value = loss.evaluate(Scored { logits: &[x], labels: &[y as f32], step: 0 }, asked);
+        (value, slopes[0], weights[0])
+    }
+
+    pub(crate) fn value(loss: &impl Batchwise, x: f64, y: f64) -> f64 {
+        all(loss, x, y).0
+    }
+
+    pub(crate) fn slope(loss: &impl Batchwise, x: f64, y: f64) -> f64 {
+        all(loss, x, y).1
+    }
+
+    /// The weight before it is rounded to single precision: the loss as a share of cross-entropy.
+    pub(crate) fn weight(loss: &impl Batchwise, x: f64, y: f64) -> f64 {
+        let (loss, _, weight) = all(loss, x, y);
+        let share = loss / value(&Bce {}, x, y);
+        assert!((f64::from(weight) - share).abs() < 1e-7, "{weight} {share}");
+        share
+    }
 }
 
 #[cfg(test)]

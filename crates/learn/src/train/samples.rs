@@ -1,11 +1,13 @@
 //! What a model is trained on: positives, and the negatives drawn beside them.
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use crate::data::csr::Csr;
 use crate::data::proposal::{Proposal, Weights};
 use crate::data::rng::{Permutation, Philox, Stream, below};
 use crate::data::sample::{NONE, Sampler};
+use crate::kernel::room;
 use crate::model::Catalogue;
 use crate::train::engine::Batch;
 use crate::train::recipe::{ALPHA, Distribution, Exclude, Recipe};
@@ -55,6 +57,9 @@ pub struct Data<'a> {
 const VALIDATION: u32 = u32::MAX;
 /// The order of a user's negatives from a pool comes from where no epoch draws its own.
 const POOL: u32 = u32::MAX - 1;
+
+/// Places of an epoch's order that are looked up together.
+const BLOCK: usize = 64;
 
 /// Draws a run's samples.
 #[derive(Debug)]
@@ -177,7 +182,8 @@ impl<'a> Source<'a> {
         let count = users.len().checked_mul(self.each).filter(|count| *count <= isize::MAX as usize / 4);
         let count = count.ok_or_else(|| Error::data("an epoch has more negatives than memory has addresses"))?;
         let philox = Philox::new(self.seed, Stream::Negatives);
-        let mut negatives = vec![NONE; count];
+        let mut negatives = room(count);
+        negatives.resize(count, NONE);
         let uniform = Proposal::Uniform { n_items: self.data.catalogue.n_items };
         let proposal = if sub == VALIDATION { &uniform } else { &self.proposal };
         Sampler::new(seen, proposal)?.fill(philox, sub, users, self.each, &mut negatives)?;
@@ -240,6 +246,13 @@ impl Samples {
         self.origins.push(origin);
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.users.reserve(more);
+        self.items.reserve(more);
+        self.labels.reserve(more);
+        self.origins.reserve(more);
+    }
+
     fn clear(&mut self) {
         self.users.clear();
         self.items.clear();
@@ -286,23 +299,37 @@ impl Epoch<'_> {
     /// if nothing is left.
     pub(super) fn next_batch(&mut self, size: usize, out: &mut Samples) -> bool {
         out.clear();
-        let wanted = if self.pairwise { 2 * size } else { size };
-        while out.labels.len() < wanted && self.place < self.order.len() {
-            let number = self.order.get(self.place) as usize;
-            self.place += 1;
-            if self.pairwise {
-                self.push_pair(number, out);
-                continue;
-            }
-            // Positives are numbered first, then the negatives.
-            match number.checked_sub(self.positives.len()) {
-                None => out.push(self.positives.users[number], self.positives.items[number], 1.0, number as u32),
-                Some(k) if self.negatives[k] == NONE => {}
-                Some(k) => out.push(self.positives.users[k / self.each], self.negatives[k], 0.0, NONE),
+        let each = if self.pairwise { 2 } else { 1 };
+        out.reserve(each * size);
+        let mut numbers = [0; BLOCK];
+        while out.labels.len() < each * size && self.place < self.order.len() {
+            let missing = (each * size - out.labels.len()) / each;
+            let left = usize::try_from(self.order.len() - self.place).unwrap_or(usize::MAX);
+            let numbers = &mut numbers[..BLOCK.min(missing).min(left)];
+            self.order.fill(self.place, numbers);
+            self.place += numbers.len() as u64;
+            for &number in &*numbers {
+                if self.pairwise { self.push_pair(number as usize, out) } else { self.push_one(number as usize, out) }
             }
         }
         out.place = self.place;
         !out.labels.is_empty()
+    }
+
+    /// Positives are numbered first, then the negatives. A number is one or the other without any order, and a branch
+    /// that cannot be foreseen would keep the processor from fetching the samples that follow.
+    #[inline]
+    fn push_one(&self, number: usize, out: &mut Samples) {
+        let positives = self.positives.len();
+        let is_positive = number < positives;
+        let k = select_unpredictable(is_positive, 0, number.wrapping_sub(positives));
+        let owner = select_unpredictable(is_positive, number, k / self.each);
+        let (items, at) = select_unpredictable(is_positive, (self.positives.items, number), (&self.negatives, k));
+        let item = items[at];
+        if item != NONE {
+            let (label, origin) = select_unpredictable(is_positive, (1.0, number as u32), (0.0, NONE));
+            out.push(self.positives.users[owner], item, label, origin);
+        }
     }
 
     fn push_pair(&self, number: usize, out: &mut Samples) {
