@@ -18,10 +18,13 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("train", "crates/learn", &["fault", "data", "model", "loss", "kernel"]),
     ("fit", "crates/learn", &["fault", "data", "model"]),
     ("eval", "crates/learn", &["fault", "data", "model", "metric", "kernel"]),
+    ("stats", "crates/stats", &[]),
+    ("figures", "crates/figures", &[]),
+    ("page", "crates/page", &[]),
     ("fetch", ".", &[]),
-    ("artifacts", ".", &["stage", "data", "model"]),
-    ("stages", ".", &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "fit", "eval"]),
-    ("cli", ".", &["pipeline", "stages", "stage", "artifacts", "config", "cache"]),
+    ("artifacts", ".", &["stage", "data", "model", "figures"]),
+    ("stages", ".", &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "fit", "eval", "stats", "figures"]),
+    ("cli", ".", &["pipeline", "stages", "stage", "artifacts", "config", "cache", "stats", "figures", "page"]),
 ];
 
 /// Crates that only these rooms may name.
@@ -39,7 +42,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("ureq", &["fetch"]),
     ("zip", &["fetch"]),
-    ("sha2", &["fetch"]),
+    ("sha2", &["fetch", "page"]),
+    ("maud", &["page"]),
+    ("resvg", &["figures"]),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
