@@ -1,0 +1,189 @@
+//! From runs to findings: sweeps, comparisons, figures, the report, and what can be followed while a run goes on.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::Project;
+
+/// Two losses by three seeds, compared, drawn.
+const SWEEP: &str = r#"
+# What a sweep leads to.
+name: sweep
+seed: 3
+params: {gammas: [0.5, 2.0], seeds: [1, 2, 3]}
+stages:
+  ratings: {kind: synthesize, users: 80, items: 60, interactions: 2400}
+  positives: {kind: binarise, inputs: {interactions: ratings}, threshold: 4}
+  ids: {kind: remap, inputs: {interactions: positives}}
+  split: {kind: split, inputs: {dataset: ids}, strategy: leave_one_out}
+  pool: {kind: negative_pool, inputs: {split: split}, eval: {negatives: 20}}
+  bce:
+    kind: train
+    inputs: {split: split}
+    matrix: {seed: "${seeds}"}
+    seed: ${seed}
+    model: {kind: gmf, factors: 4}
+    epochs: 3
+  focal:
+    kind: train
+    inputs: {split: split}
+    matrix: {gamma: "${gammas}", seed: "${seeds}"}
+    seed: ${seed}
+    model: {kind: gmf, factors: 4}
+    loss: {kind: focal, gamma: "${gamma}", alpha: 0.5}
+    epochs: 3
+  of_bce: {kind: evaluate, inputs: {model: bce, split: split, pool: pool}, metrics: [hr, ndcg], k: [5]}
+  of_focal: {kind: evaluate, inputs: {model: focal, split: split, pool: pool}, metrics: [hr, ndcg], k: [5]}
+  results:
+    kind: compare
+    inputs: {runs: [of_bce, of_focal]}
+    baseline: of_bce
+    tests: [{over: seeds, test: paired_t}, {over: users, test: wilcoxon}, {over: users, test: bootstrap, resamples: 500}]
+  by_gamma: {kind: plot, inputs: {results: results}, figure: {kind: bars, metric: ndcg@5}}
+  curves: {kind: plot, inputs: {models: [bce, focal]}, figure: {kind: curves, y: [train_loss]}}
+  users: {kind: plot, inputs: {runs: of_bce}, figure: {kind: distribution, metric: ndcg@5, view: ecdf}}
+"#;
+
+fn json(project: &Project, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(project.path(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn a_sweep_is_compared_with_statistics_and_only_new_cells_run() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    project.run("p.yaml", &[]).ends(0);
+    let results = json(&project, "outputs/sweep/results/results.json");
+    let rows = results["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        assert!(row["seconds"].as_f64().unwrap() > 0.0 && row["model_seconds"].as_f64().unwrap() > 0.0);
+        assert_eq!((row["key"].as_str().unwrap().len(), row["model_key"].as_str().unwrap().len()), (64, 64));
+    }
+    let groups = results["groups"].as_array().unwrap();
+    let names: Vec<&str> = groups.iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["of_bce", "of_focal gamma=0.5", "of_focal gamma=2.0"]);
+    // Means and differences by hand from the rows.
+    let mean = |stage: &str, gamma: Option<f64>| {
+        let of = rows
+            .iter()
+            .filter(|row| row["stage"].as_str().unwrap().starts_with(stage) && row["cell"]["gamma"].as_f64() == gamma);
+        let values: Vec<f64> = of.map(|row| row["metrics"]["ndcg@5"].as_f64().unwrap()).collect();
+        assert_eq!(values.len(), 3);
+        values.iter().sum::<f64>() / 3.0
+    };
+    let (base, other) = (mean("of_bce", None), mean("of_focal", Some(2.0)));
+    let spread = groups[2]["metrics"].as_array().unwrap().iter().find(|spread| spread["metric"] == "ndcg@5").unwrap();
+    assert!((spread["mean"].as_f64().unwrap() - other).abs() < 1e-12);
+    assert!((spread["difference"].as_f64().unwrap() - (other - base)).abs() < 1e-12);
+    // Two groups by two metrics by three tests.
+    let tests = results["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), 12);
+    for test in tests {
+        let (p, adjusted) = (test["p"].as_f64(), test["p_adjusted"].as_f64());
+        assert!(test["why_not"].is_string() || p.unwrap() <= adjusted.unwrap(), "{test}");
+        assert!(test["hypothesis"].as_str().unwrap().contains("of_focal"));
+    }
+    for file in
+        ["table.txt", "table.md", "table.tex", "table.csv", "results.parquet", "groups.parquet", "tests.parquet"]
+    {
+        assert!(fs::metadata(project.path("outputs/sweep/results").join(file)).unwrap().len() > 100, "{file}");
+    }
+    assert_eq!(project.run("p.yaml", &[]).ends(0).with("ran"), [""; 0]);
+    let ran = project.run("p.yaml", &["--set", "gammas=[0.5, 1.0, 2.0]"]).ends(0).with("ran");
+    let new: Vec<&String> = ran.iter().filter(|name| name.starts_with("focal") || name.starts_with("of_")).collect();
+    assert!(new.len() == 6 && new.iter().all(|name| name.contains("gamma=1.0")), "{ran:?}");
+}
+
+#[test]
+fn figures_are_svg_and_png() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    project.run("p.yaml", &[]).ends(0);
+    for stage in ["by_gamma", "curves", "users"] {
+        let dir = project.path("outputs/sweep").join(stage);
+        let svg = fs::read_to_string(dir.join("figure.svg")).unwrap();
+        assert!(svg.contains("<svg") && svg.contains("role=\"img\""), "{stage}");
+        assert_eq!(fs::read(dir.join("figure.png")).unwrap()[..4], *b"\x89PNG", "{stage}");
+    }
+    let bad = SWEEP.replace("metric: ndcg@5}}\n  curves", "metric: ndcg@7}}\n  curves");
+    project.write("bad.yaml", bad);
+    let said = project.run("bad.yaml", &[]).ends(2);
+    assert!(
+        said.err.contains("no result has the metric `ndcg@7`") && said.err.contains("there is hr@5, ndcg@5"),
+        "{}",
+        said.err
+    );
+    let wrong =
+        SWEEP.replace("inputs: {results: results}, figure: {kind: bars", "inputs: {models: bce}, figure: {kind: bars");
+    project.write("wrong.yaml", wrong);
+    let said = project.ncf(&["check", "wrong.yaml"]).ends(2);
+    assert!(said.err.contains("is drawn from the input `results`"), "{}", said.err);
+}
+
+#[test]
+fn results_are_printed_and_reported() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    let nothing = project.ncf(&["compare", "p.yaml"]).ends(2);
+    assert!(nothing.err.contains("run it first: `ncf-pipe run p.yaml`"), "{}", nothing.err);
+    project.run("p.yaml", &[]).ends(0);
+    let printed = project.ncf(&["compare", "p.yaml"]).ends(0).out;
+    assert!(printed.contains("sampled ranking of") && printed.contains("of_focal gamma=2.0"), "{printed}");
+    let one = project.ncf(&["compare", "p.yaml", "of_bce"]).ends(0).out;
+    assert!(one.contains("of_bce[seed=3]") && !one.contains("of_focal"), "{one}");
+    project.ncf(&["report", "p.yaml", "-o", "page.html"]).ends(0);
+    let page = fs::read_to_string(project.path("page.html")).unwrap();
+    for part in ["What a sweep leads to.", "of_focal gamma=2.0", "training loss of focal", "ncf-pipe run p.yaml"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let nowhere = project.ncf(&["report", "p.yaml", "-o", "no/such/page.html"]).ends(3);
+    assert!(nowhere.err.contains("cannot write") && nowhere.err.contains("-o"), "{}", nowhere.err);
+}
+
+#[test]
+fn a_run_can_be_followed_as_json_lines_and_in_tensorboard() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    let follow = ["--only", "bce", "--events", "events.jsonl", "--tensorboard", "tb"];
+    project.run("p.yaml", &follow).ends(0);
+    let text = fs::read_to_string(project.path("events.jsonl")).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    // The split and what it needs, and three trainings of three epochs with a validation each.
+    assert_eq!((count("started"), count("finished"), count("finished_run")), (7, 7, 1));
+    let steps = events.iter().filter(|event| event["event"] == "point" && event["stage"] == "bce[seed=2]");
+    let steps: Vec<u64> = steps.map(|event| event["step"].as_u64().unwrap()).collect();
+    assert!(steps.len() >= 3 && steps.is_sorted(), "{steps:?}");
+    let files = |project: &Project| {
+        let dirs = fs::read_dir(project.path("tb/sweep/bce")).unwrap().map(|entry| entry.unwrap().path());
+        dirs.map(|dir| fs::read_dir(dir).unwrap().count()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(&project), [1, 1, 1]);
+    // What is fresh has its curves written from what is stored.
+    fs::remove_dir_all(project.path("tb")).unwrap();
+    project.run("p.yaml", &follow).ends(0);
+    assert_eq!(files(&project), [1, 1, 1]);
+}
+
+#[test]
+fn a_plan_says_how_long_a_stage_is_likely_to_take() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    let before = project.ncf(&["plan", "p.yaml", "--json"]).ends(0).json();
+    assert!(before["stages"].as_array().unwrap().iter().all(|stage| stage.get("forecast").is_none()));
+    project.run("p.yaml", &[]).ends(0);
+    let longer = SWEEP.replace("epochs: 3", "epochs: 30");
+    project.write("longer.yaml", longer);
+    let plan = project.ncf(&["plan", "longer.yaml", "--json"]).ends(0).json();
+    let of = |name: &str| {
+        plan["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == name).unwrap()["forecast"].clone()
+    };
+    let manifest = json(&project, "outputs/sweep/bce/seed=2/manifest.json");
+    let forecast = of("bce[seed=2]");
+    // Ten times the epochs of the one run that is most like it.
+    assert_eq!(forecast["runs"], 1);
+    assert!((forecast["seconds"].as_f64().unwrap() - 10.0 * manifest["seconds"].as_f64().unwrap()).abs() < 1e-9);
+    assert!(of("of_bce[seed=2]")["bytes"].as_u64().unwrap() > 0);
+}
