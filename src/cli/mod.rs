@@ -24,6 +24,7 @@ mod signals;
 mod store;
 mod stored;
 mod table;
+mod terminal;
 mod trained;
 
 use std::path::{Path, PathBuf};

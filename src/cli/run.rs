@@ -108,7 +108,7 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     };
     check_outputs(&world.outputs)?;
     world.store.sweep();
-    let console = Console::new(global.quiet);
+    let console = Console::new();
     let recorder = args.record.start(&console)?;
     let report = pipeline::run(&graph, &world, &options, &recorder)?;
     recorder.finish(&report, &world.outputs);

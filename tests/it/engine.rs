@@ -6,10 +6,12 @@ use std::sync::Mutex;
 
 use ncf_pipe::cache::{Store, Trust};
 use ncf_pipe::config;
-use ncf_pipe::pipeline::{self, Options, Quiet, RunReport, Selection, State, Status, World};
+use ncf_pipe::pipeline::{
+    self, Observer, Options, Quiet, RunReport, Selection, StageReport, Started, State, Status, World,
+};
 use ncf_pipe::stage::{
-    Artifact, ArtifactDir, Context, Fault, FileSpec, Output, ParamError, Port, Registry, Result, Source, Stage,
-    StageKind,
+    Artifact, ArtifactDir, Context, Fault, FileSpec, Output, ParamError, Port, Progress, Registry, Result, Silent, Source,
+    Stage, StageKind,
 };
 use proptest::prelude::*;
 use schemars::JsonSchema;
@@ -383,6 +385,31 @@ fn a_stage_that_panics_or_breaks_the_contract_fails_and_the_rest_lives() {
     assert_eq!(error("panic"), "stopped by a defect: on purpose");
     assert!(error("extra").contains("it wrote `undeclared.json`"), "{}", error("extra"));
     assert!(error("nothing").contains("it did not write `number.txt`"), "{}", error("nothing"));
+}
+
+/// Panics at every word.
+struct Deaf;
+
+impl Observer for Deaf {
+    fn started(&self, _: &Started<'_>) -> Box<dyn Progress + '_> {
+        Box::new(Silent)
+    }
+    fn finished(&self, _: &StageReport, _: usize, _: usize) {
+        panic!("deaf")
+    }
+    fn waiting(&self, _: &str) {
+        panic!("deaf")
+    }
+    fn warning(&self, _: &str) {
+        panic!("deaf")
+    }
+}
+
+#[test]
+fn an_observer_that_panics_neither_stops_a_run_nor_leaves_workers_waiting() {
+    let toy = Toy::new();
+    let report = pipeline::run(&graph(&chain("deaf", 8, 0)), &toy.world(), &toy.options, &Deaf).unwrap();
+    assert_eq!(statuses(&report), "a ran, b ran, c ran");
 }
 
 #[test]
