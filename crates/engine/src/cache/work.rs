@@ -48,6 +48,11 @@ impl Store {
         for path in [&out, &scratch] {
             fs::create_dir_all(path).during("create", path)?;
         }
+        if lock.is_held() {
+            // Nobody else is here: these are checkpoints that were being written when a run was killed.
+            let half = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
+            disk::entries(&scratch).iter().filter(|path| half(path)).for_each(|path| drop(disk::remove(path)));
+        }
         Ok(Work { store: self, lock, dir, out, scratch, keep_scratch: family.is_some() })
     }
 
@@ -155,10 +160,7 @@ impl Work<'_> {
     }
 }
 
-/// Creates a directory that may exist already.
+/// Creates a directory that may exist already, and the one that it is in should that have gone.
 fn create_shard(shard: &Path) -> Result<()> {
-    match fs::create_dir(shard) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::io("create", shard, error)),
-        _ => Ok(()),
-    }
+    fs::create_dir_all(shard).during("create", shard)
 }

@@ -210,3 +210,15 @@ fn only_a_store_or_an_empty_place_can_be_opened() {
     put(&again, 2, &[("a.txt", b"bytes")]);
     assert_eq!(fs::read_to_string(&format).unwrap(), "ncf-pipe store 1\n");
 }
+
+#[test]
+fn checkpoints_that_were_being_written_when_a_run_was_killed_are_removed() {
+    let (_dir, store) = new_store();
+    let scratch = store.begin(acquire(&store, 1), None).unwrap().scratch().to_owned();
+    fs::write(scratch.join(".tmpAbC123"), "half").unwrap();
+    fs::write(scratch.join("checkpoint"), "whole").unwrap();
+    let work = store.begin(acquire(&store, 1), None).unwrap();
+    assert_eq!(work.scratch(), scratch);
+    let left: Vec<_> = fs::read_dir(&scratch).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["checkpoint"]);
+}
