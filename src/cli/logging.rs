@@ -39,8 +39,7 @@ pub(super) fn start(global: &Global) {
     if draws_bars(global.quiet) && global.log_format == LogFormat::Text {
         terminal::draw_bars();
     }
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(|| terminal::Above).with_ansi(io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| terminal::Above).with_ansi(io::stderr().is_terminal());
     let lines = match global.log_format {
         LogFormat::Text => lines.with_target(false).without_time().boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -43,8 +43,14 @@ pub(super) fn line(text: &str) {
 /// Writes a value as one line of JSON, or indented, to standard output.
 pub(super) fn json(value: &impl serde::Serialize, pretty: bool) {
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    // Reports and schemas have string keys and finite numbers, which is all that JSON asks for.
-    line(&text.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
+    match text {
+        Ok(text) => line(&text),
+        // Reports and schemas have string keys, finite numbers and names that are text, which is all that JSON asks for.
+        Err(error) => {
+            self::error(&format!("cannot write this as JSON: {error}"), Some("leave out `--json`"));
+            std::process::exit(i32::from(super::exit::IO));
+        }
+    }
 }
 
 /// Writes a line to standard error, past the progress bars.

@@ -140,14 +140,10 @@ mod tests {
 
     #[test]
     fn bars_go_on_when_the_terminal_is_gone() {
-        let draw = |term: Box<dyn TermLike>| {
-            let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(term));
-            let bar = bars.add(ProgressBar::new(3));
-            bar.tick();
-            bars.suspend(|| 7)
-        };
-        assert_eq!(draw(Box::new(Forgiving(Gone))), 7);
-        // The reason for all this: should indicatif stop to panic here, `Forgiving` can go.
-        assert!(std::panic::catch_unwind(|| draw(Box::new(Gone))).is_err());
+        // With `Gone` itself, indicatif 0.18 panics in `suspend`, and then in the destructor of the bar.
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(Forgiving(Gone))));
+        let bar = bars.add(ProgressBar::new(3));
+        bar.tick();
+        assert_eq!(bars.suspend(|| 7), 7);
     }
 }

@@ -83,6 +83,7 @@ impl StoreError {
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 Some("a file lies where a directory is needed: move it away, or use another place".to_owned())
             }
+            io::ErrorKind::WouldBlock => Some("raise the limit of processes (`ulimit -u`)".to_owned()),
             _ if is_short_of_files(&cause) => Some("raise the limit of open files (`ulimit -n`)".to_owned()),
             _ => None,
         };

@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be written.
     pub fn lease(&self) -> Result<Lease> {
-        if self.is_read_only() {
+        if self.is_read_only() || self.is_unused() {
             return Ok(Lease(None));
         }
         self.prepare()?;

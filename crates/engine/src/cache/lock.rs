@@ -22,6 +22,11 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The right to nothing.
+    pub(super) const fn without(key: &StageKey) -> Self {
+        Self { key: *key, held: None }
+    }
+
     /// The key.
     pub const fn key(&self) -> &StageKey {
         &self.key
@@ -54,7 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Cancelled`], and when the directory for locks cannot be created.
     pub fn lock(&self, key: &StageKey, on_wait: &mut dyn FnMut(), cancelled: &dyn Fn() -> bool) -> Result<Lock> {
-        let without = Lock { key: *key, held: None };
+        let without = Lock::without(key);
         if !self.options.locks || self.is_read_only() {
             return Ok(without);
         }
@@ -85,7 +90,9 @@ impl Store {
                 Err(TryLockError::Error(error)) => {
                     tracing::debug!(file = %path.display(), %error, "the file system cannot lock");
                     // Then nobody works under its name either.
-                    if [Errno::NOLCK, Errno::NOTSUP, Errno::NOSYS].iter().any(|no| error.raw_os_error() == Some(no.raw_os_error()))
+                    if [Errno::NOLCK, Errno::NOTSUP, Errno::NOSYS]
+                        .iter()
+                        .any(|no| error.raw_os_error() == Some(no.raw_os_error()))
                     {
                         let _ = fs::remove_file(&path);
                     }

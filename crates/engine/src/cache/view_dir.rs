@@ -184,7 +184,9 @@ impl ViewDir {
     /// Removes what killed processes have left half-written.
     pub(super) fn sweep(&self) {
         for name in crate::cache::disk::entries(&self.path).iter().filter_map(|path| path.file_name()?.to_str()) {
-            let Some(owner) = name.strip_prefix(TEMPORARY.0).filter(|name| name.ends_with(TEMPORARY.1)) else { continue };
+            let Some(owner) = name.strip_prefix(TEMPORARY.0).filter(|name| name.ends_with(TEMPORARY.1)) else {
+                continue;
+            };
             // The listing of a run that was killed here is unfinished, so that the next run comes by, and finds it dead.
             let dead = Owner::parse(owner).is_some_and(|owner| owner.is_dead());
             let age = crate::cache::disk::age(&self.path.join(name), SystemTime::now());

@@ -56,6 +56,14 @@ impl Store {
         Ok(Work { store: self, lock, dir, out, scratch, keep_scratch: family.is_some() })
     }
 
+    /// Prepares work on a key of which nothing is to be kept, whoever else works on it.
+    ///
+    /// # Errors
+    /// When the store cannot be written to.
+    pub fn begin_aside(&self, key: &StageKey) -> Result<Work<'_>> {
+        self.begin(Lock::without(key), None)
+    }
+
     /// Removes the temporary files of processes of this host that are gone, after a day. Returns how many.
     pub fn sweep(&self) -> usize {
         if self.is_read_only() {
@@ -71,7 +79,7 @@ impl Store {
 
     /// Gives a file the name of its content, in place of whatever has that name.
     fn take_in(&self, from: &Path, file: FileEntry) -> Result<()> {
-        let to = self.blob_path(&file.digest);
+        let to = self.own_blob_path(&file.digest);
         if let Ok(meta) = fs::symlink_metadata(&to)
             && (!meta.is_file() || meta.len() != file.size)
         {

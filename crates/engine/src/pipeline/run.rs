@@ -36,6 +36,8 @@ pub struct Options {
     pub device: Device,
     /// Whether stages that do not need a failed one still run.
     pub keep_going: bool,
+    /// Whether to run each stage a second time, and to fail it if the bytes differ. Nothing of that is published.
+    pub check_determinism: bool,
     /// Whether to stop.
     pub cancel: Cancel,
 }
