@@ -70,7 +70,7 @@ impl Observer for Console {
 
 /// A bar on the terminal.
 struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     name: String,
     /// Ends the thread that keeps the bar moving.
     _ticking: Option<Sender<()>>,
@@ -88,13 +88,13 @@ impl Bar {
             }
         };
         let thread = std::thread::Builder::new().name("bar".to_owned()).spawn(tick);
-        Self { bar, name: name.to_owned(), _ticking: thread.is_ok().then_some(stop) }
+        Self { drawn: bar, name: name.to_owned(), _ticking: thread.is_ok().then_some(stop) }
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }
 
@@ -102,24 +102,24 @@ impl Progress for Bar {
     fn start(&self, total: Option<u64>, unit: &'static str) {
         match total {
             Some(total) => {
-                self.bar.set_style(style(&format!(
+                self.drawn.set_style(style(&format!(
                     "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{rate}}, {{eta}} left"
                 )));
-                self.bar.set_length(total);
+                self.drawn.set_length(total);
             }
             None => {
-                self.bar.set_style(style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
+                self.drawn.set_style(style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
             }
         }
-        self.bar.set_position(0);
+        self.drawn.set_position(0);
     }
 
     fn advance(&self, n: u64) {
-        self.bar.inc(n);
+        self.drawn.inc(n);
     }
 
     fn remark(&self, text: &str) {
-        self.bar.set_message(format!("{} {text}", self.name));
+        self.drawn.set_message(format!("{} {text}", self.name));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::stage::{Class, Device};
 
 /// Run what is stale
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     file: FileArgs,

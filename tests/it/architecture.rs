@@ -23,7 +23,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("page", "crates/page", &[]),
     ("fetch", ".", &[]),
     ("artifacts", ".", &["stage", "data", "model", "figures"]),
-    ("stages", ".", &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "fit", "eval", "stats", "figures"]),
+    (
+        "stages",
+        ".",
+        &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "fit", "eval", "stats", "figures"],
+    ),
     ("cli", ".", &["pipeline", "stages", "stage", "artifacts", "config", "cache", "stats", "figures", "page"]),
 ];
 

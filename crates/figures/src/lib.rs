@@ -6,7 +6,11 @@
 //! - [`plot`]: [`plot::Chart`] holds a line chart, grouped bars, a heat map or distributions; [`plot::Chart::svg`] draws.
 //! - [`table`]: [`table::Table`] holds captions, columns and cells; one method a format.
 
-#![allow(clippy::format_push_string, clippy::format_collect, reason = "text is what is made here; its speed does not matter")]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "text is what is made here; its speed does not matter"
+)]
 
 mod error;
 mod number;

@@ -254,7 +254,9 @@ fn without_a_listing_what_the_manifest_says_is_replaced_and_the_users_files_are_
     for listing in [Some(""), None] {
         shown.view(&one).unwrap();
         fs::remove_file(shown.path(".ncf-pipe-view.json")).unwrap();
-        listing.map(|text| fs::write(shown.path(".ncf-pipe-view.json"), text).unwrap());
+        if let Some(text) = listing {
+            fs::write(shown.path(".ncf-pipe-view.json"), text).unwrap();
+        }
         shown.view(&two).unwrap();
         assert_eq!(shown.names(), [".ncf-pipe-view.json", "a.txt", "manifest.json"]);
         assert_eq!(shown.read("a.txt"), "A2");
@@ -277,7 +279,9 @@ fn temporary_files_of_dead_processes_are_swept_when_something_is_shown() {
     let shown = Shown::new();
     shown.view(&put(&shown.store, 1, &[("a.txt", b"A")])).unwrap();
     let left = [dead(), elsewhere(), Owner::this()].map(|owner| format!(".ncf-pipe-{}7.tmp", owner.prefix()));
-    left.iter().for_each(|name| fs::write(shown.path(name), "half").unwrap());
+    for name in &left {
+        fs::write(shown.path(name), "half").unwrap();
+    }
     shown.view(&put(&shown.store, 2, &[("a.txt", b"A2")])).unwrap();
     let there = left.map(|name| shown.path(&name).exists());
     assert_eq!(there, [false, true, true], "of another host nothing is known for a day");
