@@ -131,6 +131,9 @@ impl SourceFile {
             }
             _ => cannot("open", &self.path, &error),
         })?;
+        if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(changed(&self.path, ": it is no file any more"));
+        }
         let Self { path, digest, size } = self.clone();
         Ok(SourceReader::new(file, &FileRef { path, digest, size }, Origin::Outside))
     }
@@ -343,5 +346,36 @@ impl Seek for OutFile {
             io::SeekFrom::Current(0) | io::SeekFrom::End(0) => Ok(self.size),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "output files are written front to back")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::Class;
+
+    #[test]
+    fn a_source_that_is_gone_or_no_file_any_more_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().join("gone"), dir.path().to_owned()] {
+            let source = SourceFile { path: path.clone(), digest: String::new(), size: 1 };
+            let fault = source.open().unwrap_err();
+            assert_eq!(fault.class, Class::Data);
+            assert!(fault.message.starts_with(&format!("input `{}` changed", path.display())), "{fault}");
+            assert!(fault.help.unwrap().contains("run again"));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_the_bytes_that_are_free() {
+        let (dir, full) = (tempfile::tempdir().unwrap(), io::Error::from_raw_os_error(28));
+        let (done, _) = std::sync::mpsc::channel();
+        let file = OutFile::create(dir.path(), "a", done.clone()).unwrap();
+        for fault in [file.error(&full), cannot("create", &dir.path().join("b"), &full)] {
+            assert!(fault.help.as_ref().unwrap().contains(" bytes are free: free some space"), "{fault:?}");
+        }
+        // EMFILE.
+        let many = cannot("create", &dir.path().join("b"), &io::Error::from_raw_os_error(24));
+        assert!(many.help.unwrap().contains("ulimit -n"));
     }
 }
