@@ -1,10 +1,13 @@
 //! What several commands share: the pipeline file, the store, and their options.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::io::Errno;
 
-use crate::cache::{Store, Trust};
+use crate::cache::{Options, Store, Trust};
 use crate::cli::Global;
 use crate::cli::exit::Failed;
 use crate::cli::print;
@@ -33,6 +36,7 @@ pub(super) struct FileArgs {
 impl FileArgs {
     /// Reads and checks the file.
     pub(super) fn graph(&self) -> Result<Graph, Failed> {
+        readable(&self.file)?;
         let pipeline = config::load(&self.file, &self.sets)?;
         for warning in &pipeline.warnings {
             print::problem(warning);
@@ -40,6 +44,28 @@ impl FileArgs {
         Ok(pipeline::build(&pipeline, &STAGES)?)
     }
 }
+
+/// Tells a file that the system cannot read, which is nobody's mistake, from one that is not there.
+fn readable(path: &Path) -> Result<(), Failed> {
+    let first = || -> std::io::Result<()> {
+        let file = File::open(path)?;
+        // A pipe would not give the byte back.
+        if file.metadata()?.is_file() {
+            file.take(1).read_to_end(&mut Vec::new())?;
+        }
+        Ok(())
+    };
+    match first() {
+        Err(error) if error.raw_os_error().is_some_and(|code| SYSTEM.iter().any(|no| no.raw_os_error() == code)) => {
+            Err(Failed::io(format!("cannot read `{}`", path.display()), error)
+                .help("look after the disk, the memory and the limit of open files (`ulimit -n`)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Errors that say more of the system than of a file.
+const SYSTEM: [Errno; 4] = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
 
 /// Where the store is.
 #[derive(Debug, Args)]
@@ -62,14 +88,7 @@ impl StoreArgs {
 
     /// Opens the store.
     pub(super) fn open(&self, global: &Global) -> Result<Store, Failed> {
-        let store = Store::open(global.at(&self.store))?;
-        if store.is_read_only() {
-            print::note(&format!(
-                "warning: the store `{}` is read-only: stages that are not fresh cannot run",
-                self.store.display()
-            ));
-        }
-        Ok(store)
+        Ok(Store::open(global.at(&self.store))?)
     }
 }
 
@@ -86,6 +105,9 @@ pub(super) struct WorldArgs {
     verify: Verify,
 }
 
+/// The directory of the outputs that takes in what a store that can only be read lacks.
+const BESIDE: &str = ".ncf-pipe";
+
 /// When stored files are hashed.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 pub(super) enum Verify {
@@ -99,12 +121,35 @@ pub(super) enum Verify {
 impl WorldArgs {
     /// Opens the store and puts the rest beside it.
     pub(super) fn open(&self, global: &Global) -> Result<World, Failed> {
-        if !global.workdir.is_dir() {
-            return Err(Failed::input(format!("`{}` is not a directory", global.workdir.display()))
-                .help("`--workdir` takes the directory that paths start from"));
+        self.open_with(global, Options::from_env())
+    }
+
+    /// As [`WorldArgs::open`], with a store that behaves like this. What is missing in a store that can only be read is
+    /// kept beside the outputs.
+    pub(super) fn open_with(&self, global: &Global, options: Options) -> Result<World, Failed> {
+        let workdir = global.workdir.display();
+        match std::fs::metadata(&global.workdir) {
+            Ok(meta) if meta.is_dir() => {}
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(Failed::io(format!("cannot look at `{workdir}`"), error));
+            }
+            _ => {
+                return Err(Failed::input(format!("`{workdir}` is not a directory"))
+                    .help("`--workdir` takes the directory that paths start from"));
+            }
+        }
+        let mut store = Store::open_with(global.at(&self.store.store), options)?;
+        if store.is_read_only() {
+            let beside = self.outputs.join(BESIDE);
+            print::note(&format!(
+                "warning: the store `{}` is read-only: what is missing in it is kept in `{}`",
+                self.store.store.display(),
+                beside.display()
+            ));
+            store = Store::open_over(global.at(&beside), store)?;
         }
         Ok(World {
-            store: self.store.open(global)?,
+            store,
             outputs: global.at(&self.outputs),
             workdir: global.workdir.clone(),
             trust: match self.verify {

@@ -1,5 +1,5 @@
 //! Exit codes, and how an error becomes one. 0 ok, 1 a stage failed, 2 bad pipeline or bad data, 3 store or I/O,
-//! 130 and 143 for signals.
+//! 129, 130 and 143 for SIGHUP, SIGINT and SIGTERM.
 
 use std::process::ExitCode;
 

@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
-use tracing_indicatif::IndicatifLayer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -11,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::Global;
+use crate::cli::terminal;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -23,7 +23,7 @@ pub(super) enum LogFormat {
 }
 
 /// Whether progress is drawn as bars.
-pub(super) fn draws_bars(global_quiet: bool) -> bool {
+fn draws_bars(global_quiet: bool) -> bool {
     io::stderr().is_terminal() && !global_quiet && std::env::var_os("NO_PROGRESS").is_none()
 }
 
@@ -36,15 +36,15 @@ pub(super) fn start(global: &Global) {
         _ => "info,ncf_pipe=trace",
     };
     let filter = EnvFilter::try_from_env("NCF_PIPE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let bars = IndicatifLayer::new();
-    let writer = bars.get_stderr_writer();
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
+    if draws_bars(global.quiet) && global.log_format == LogFormat::Text {
+        terminal::draw_bars();
+    }
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| terminal::Above).with_ansi(io::stderr().is_terminal());
     let lines = match global.log_format {
         LogFormat::Text => lines.with_target(false).without_time().boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    let drawn = (draws_bars(global.quiet) && global.log_format == LogFormat::Text).then_some(bars);
     // The HTTP client writes whole URLs into its log, with whatever credentials they have.
     let no_urls = filter_fn(|meta| !meta.target().starts_with("ureq"));
-    tracing_subscriber::registry().with(filter).with(no_urls).with(lines).with(drawn).init();
+    tracing_subscriber::registry().with(filter).with(no_urls).with(lines).init();
 }

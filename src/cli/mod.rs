@@ -24,6 +24,8 @@ mod signals;
 mod store;
 mod stored;
 mod table;
+mod terminal;
+mod threads;
 mod trained;
 
 use std::path::{Path, PathBuf};
@@ -110,8 +112,21 @@ pub fn main() -> ExitCode {
         }
     };
     exit::hide_panics();
+    signals::ignore_requests();
     logging::start(&cli.global);
     let outcome = exit::caught(|| match cli.command {
+        Command::Run(_) | Command::Show(_) | Command::Recommend(_) | Command::Predict(_) => {
+            threads::check()?;
+            work(cli)
+        }
+        _ => work(cli),
+    });
+    exit::code(outcome)
+}
+
+/// Does what the command line says.
+fn work(cli: Cli) -> exit::Outcome {
+    match cli.command {
         Command::Run(args) => run::main(&cli.global, &args),
         Command::Plan(args) => plan::main(&cli.global, &args),
         Command::Check(args) => check::main(&args),
@@ -125,6 +140,5 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => Ok(schema::main(&args)),
         Command::Init(args) => init::main(&cli.global, &args),
         Command::Completions(args) => Ok(completions::main::<Cli>(&args)),
-    });
-    exit::code(outcome)
+    }
 }

@@ -1,10 +1,13 @@
 //! Writing to standard output and standard error. A reader that goes away ends the program quietly.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use rustix::fs::FileType;
 
+use crate::cli::terminal;
 use crate::config::{Problem, Problems};
 
 /// Whether the reader of standard output has gone away.
@@ -17,13 +20,19 @@ pub(super) fn out(text: &str) {
     }
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        if error.kind() != io::ErrorKind::BrokenPipe {
+        if error.kind() != io::ErrorKind::BrokenPipe && !is_device(&stdout) {
             self::error(&format!("cannot write to standard output: {error}"), None);
             std::process::exit(i32::from(super::exit::IO));
         }
-        // `ncf-pipe … | head` closes the pipe early: nothing more is to be said there, but the exit code still counts.
+        // `ncf-pipe … | head` closes the pipe early, a terminal may go away: nothing more is to be said there, but the
+        // exit code still counts.
         GONE.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether it is a terminal, or was one before that went away: then it no longer says so.
+fn is_device(stream: &impl AsFd) -> bool {
+    rustix::fs::fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice)
 }
 
 /// Writes a line to standard output.
@@ -34,13 +43,19 @@ pub(super) fn line(text: &str) {
 /// Writes a value as one line of JSON, or indented, to standard output.
 pub(super) fn json(value: &impl serde::Serialize, pretty: bool) {
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    // Reports and schemas have string keys and finite numbers, which is all that JSON asks for.
-    line(&text.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
+    match text {
+        Ok(text) => line(&text),
+        // Reports and schemas have string keys, finite numbers and names that are text, which is all that JSON asks for.
+        Err(error) => {
+            self::error(&format!("cannot write this as JSON: {error}"), Some("leave out `--json`"));
+            std::process::exit(i32::from(super::exit::IO));
+        }
+    }
 }
 
 /// Writes a line to standard error, past the progress bars.
 pub(super) fn note(text: &str) {
-    tracing_indicatif::suspend_tracing_indicatif(|| {
+    terminal::past_bars(|| {
         // Nobody is left to tell when standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
     });

@@ -2,29 +2,32 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressState, ProgressStyle};
-use tracing::Span;
-use tracing_indicatif::span_ext::IndicatifSpanExt;
+use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::cli::logging::draws_bars;
 use crate::cli::table::seconds;
+use crate::cli::terminal;
 use crate::pipeline::{Observer, StageReport, Started, Status};
 use crate::stage::Progress;
 
 /// Lines about a long stage come no faster than this.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Bars move at least this often.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Tells a person what the run is doing.
 #[derive(Debug)]
 pub(super) struct Console {
-    bars: bool,
+    bars: Option<&'static MultiProgress>,
 }
 
 impl Console {
-    pub(super) fn new(quiet: bool) -> Self {
-        Self { bars: draws_bars(quiet) }
+    /// Draws bars if the terminal is set up for them, and writes lines otherwise.
+    pub(super) fn new() -> Self {
+        Self { bars: terminal::bars() }
     }
 }
 
@@ -33,8 +36,8 @@ impl Observer for Console {
         for reason in stage.why {
             tracing::debug!("{}: {reason}", stage.name);
         }
-        if self.bars {
-            Box::new(Bar::new(stage.name))
+        if let Some(bars) = self.bars {
+            Box::new(Bar::new(bars, stage.name))
         } else {
             tracing::info!("{}: running ({})", stage.name, stage.why.join("; "));
             Box::new(Lines::new(stage.name))
@@ -67,17 +70,31 @@ impl Observer for Console {
 
 /// A bar on the terminal.
 struct Bar {
-    span: Span,
+    drawn: ProgressBar,
     name: String,
+    /// Ends the thread that keeps the bar moving.
+    _ticking: Option<Sender<()>>,
 }
 
 impl Bar {
-    fn new(name: &str) -> Self {
-        let span = tracing::info_span!("stage");
-        span.pb_set_style(&style("{spinner} {msg}"));
-        span.pb_set_message(name);
-        span.pb_start();
-        Self { span, name: name.to_owned() }
+    fn new(bars: &MultiProgress, name: &str) -> Self {
+        let bar = bars.add(ProgressBar::no_length().with_style(style("{spinner} {msg}")).with_message(name.to_owned()));
+        // Not indicatif's own thread, which panics where none can be made.
+        let (stop, stopped) = channel();
+        let ticked = bar.clone();
+        let tick = move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                ticked.tick();
+            }
+        };
+        let thread = std::thread::Builder::new().name("bar".to_owned()).spawn(tick);
+        Self { drawn: bar, name: name.to_owned(), _ticking: thread.is_ok().then_some(stop) }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.drawn.finish_and_clear();
     }
 }
 
@@ -85,24 +102,24 @@ impl Progress for Bar {
     fn start(&self, total: Option<u64>, unit: &'static str) {
         match total {
             Some(total) => {
-                self.span.pb_set_style(&style(&format!(
+                self.drawn.set_style(style(&format!(
                     "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{rate}}, {{eta}} left"
                 )));
-                self.span.pb_set_length(total);
+                self.drawn.set_length(total);
             }
             None => {
-                self.span.pb_set_style(&style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
+                self.drawn.set_style(style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
             }
         }
-        self.span.pb_set_position(0);
+        self.drawn.set_position(0);
     }
 
     fn advance(&self, n: u64) {
-        self.span.pb_inc(n);
+        self.drawn.inc(n);
     }
 
     fn remark(&self, text: &str) {
-        self.span.pb_set_message(&format!("{} {text}", self.name));
+        self.drawn.set_message(format!("{} {text}", self.name));
     }
 }
 

@@ -1,22 +1,27 @@
 //! `ncf-pipe run`: makes what is stale.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use rustix::fs::{Access, access};
 use serde_json::json;
 
+use crate::cache;
 use crate::cli::Global;
 use crate::cli::common::{FileArgs, WorldArgs, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
 use crate::cli::progress::Console;
 use crate::cli::record::RecordArgs;
+use crate::cli::store::duration;
 use crate::cli::{plan, print, results, signals};
-use crate::pipeline::{self, Options, RunReport, Selection, Status};
+use crate::pipeline::{self, Node, Options, RunReport, Selection, Status};
 use crate::stage::{Class, Device};
 
 /// Run what is stale
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -33,6 +38,12 @@ pub(super) struct RunArgs {
     /// After a failure, still run what does not need the failed stage
     #[arg(long)]
     keep_going: bool,
+    /// How long to wait for another process that makes the same output, before making it as well, as in `30s` or `2h`
+    #[arg(long, value_name = "AGE", value_parser = duration, default_value = "1h")]
+    lock_timeout: Duration,
+    /// Run each stage a second time, or once more if it is fresh, and fail if it does not write the same bytes
+    #[arg(long, conflicts_with = "dry_run")]
+    check_determinism: bool,
     /// Only say what would run, and why
     #[arg(long)]
     dry_run: bool,
@@ -93,7 +104,8 @@ pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
 
 fn run(global: &Global, args: &RunArgs) -> Outcome {
     let graph = args.file.graph()?;
-    let world = args.world.open(global)?;
+    let store = cache::Options { lock_timeout: args.lock_timeout, ..cache::Options::from_env() };
+    let world = args.world.open_with(global, store)?;
     if args.dry_run {
         return plan::show(&graph, &world, &args.select, args.json);
     }
@@ -104,11 +116,15 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
         jobs,
         device: args.device,
         keep_going: args.keep_going,
+        check_determinism: args.check_determinism,
         cancel: cancel.clone(),
     };
-    check_outputs(&world.outputs)?;
+    let only = &args.select.only;
+    let named = |node: &&Node| only.is_empty() || only.iter().any(|name| *name == node.stage || *name == node.name());
+    let nodes = graph.order().iter().map(|id| graph.node(*id)).filter(named);
+    check_outputs(&world.outputs, nodes.map(|node| node.view_path(&graph.pipeline)))?;
     world.store.sweep();
-    let console = Console::new(global.quiet);
+    let console = Console::new();
     let recorder = args.record.start(&console)?;
     let report = pipeline::run(&graph, &world, &options, &recorder)?;
     recorder.finish(&report, &world.outputs);
@@ -120,17 +136,28 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
         print::out(&results::summary(&graph, &report));
         failures(&report);
     }
+    if args.check_determinism && report.ok {
+        print::note("every stage wrote the same bytes twice; nothing was published from the second runs");
+    }
     Ok(exit_code(&report))
 }
 
-/// Refuses outputs that cannot be written before anything is computed for them.
-fn check_outputs(dir: &Path) -> Result<(), Failed> {
-    let cannot = |error: &dyn std::fmt::Display| {
+/// Refuses outputs that cannot be written, at any of these places in `dir`, before anything is computed for them.
+fn check_outputs(dir: &Path, places: impl Iterator<Item = PathBuf>) -> Result<(), Failed> {
+    let cannot = |dir: &Path, error: &dyn std::fmt::Display| {
         Failed::io(format!("cannot write to the outputs directory `{}`", dir.display()), error)
-            .help("put the outputs elsewhere with `--outputs DIR`")
+            .help("check who owns it, or put the outputs elsewhere with `--outputs DIR`")
     };
-    std::fs::create_dir_all(dir).map_err(|error| cannot(&error))?;
-    access(dir, Access::WRITE_OK).map_err(|error| cannot(&error))
+    std::fs::create_dir_all(dir).map_err(|error| cannot(dir, &error))?;
+    // What will be written to: the directory of each stage, or where it will be made.
+    let nearest = |place: PathBuf| {
+        let place = dir.join(place);
+        place.ancestors().find(|path| path.symlink_metadata().is_ok()).map(Path::to_owned)
+    };
+    let written: BTreeSet<PathBuf> = places.filter_map(nearest).chain([dir.to_owned()]).collect();
+    written
+        .iter()
+        .try_for_each(|dir| access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| cannot(dir, &error)))
 }
 
 /// Says on standard error what failed and what to do.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use serde::Serializer;
 use serde_json::Value;
 
 use crate::cache::{Lookup, Manifest, StageKey};
@@ -43,6 +44,7 @@ struct Shown {
     why: Vec<String>,
     params: Value,
     seed: Option<u64>,
+    #[serde(serialize_with = "lossy")]
     output: PathBuf,
     /// Whether the directory shows the result of these parameters, and not that of a later run with others.
     output_is_this: bool,
@@ -148,7 +150,7 @@ fn text(stage: &Shown) -> String {
     let mut lines = vec![format!("{} ({}): {}", stage.name, stage.kind, stage.about)];
     let mut field = |name: &str, value: &str| {
         for (i, line) in value.lines().enumerate() {
-            lines.push(format!("  {:10}{line}", if i == 0 { name } else { "" }));
+            lines.push(format!("  {:10}{}", if i == 0 { name } else { "" }, harmless(line)));
         }
     };
     let state = match stage.state {
@@ -182,6 +184,17 @@ fn text(stage: &Shown) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A text of a manifest without what a terminal would obey: a store may be shared.
+fn harmless(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
+/// As text, also if it is none.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// Every leaf of a JSON object as `a.b: value`, one a line.
 fn flat(value: &Value) -> Vec<String> {
     fn walk(path: &str, value: &Value, lines: &mut Vec<String>) {
@@ -198,4 +211,15 @@ fn flat(value: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     walk("", value, &mut lines);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_text_cannot_command_the_terminal() {
+        // ESC ]0;x BEL sets the title of a window.
+        assert_eq!(harmless("caf\u{e9} \u{1b}]0;x\u{7}"), "caf\u{e9} \\u{1b}]0;x\\u{7}");
+    }
 }

@@ -1,10 +1,11 @@
-//! SIGINT, SIGTERM and SIGHUP ask the run to stop at the next safe place; a second one ends it at once.
+//! SIGINT, SIGTERM and SIGHUP ask the run to stop at the next safe place; a second one ends it at once. SIGUSR1 asks for
+//! checkpoints, and the run goes on.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
 use crate::cli::exit::Failed;
@@ -12,7 +13,13 @@ use crate::stage::Cancel;
 
 static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Installs the handlers.
+/// Has SIGUSR1 do no harm, whatever the program is doing: without a handler it would end it.
+pub(super) fn ignore_requests() {
+    // Where no handler can be installed, all is as it would be without.
+    let _ = flag::register(SIGUSR1, Arc::<AtomicBool>::default());
+}
+
+/// Installs the handlers of a run.
 pub(super) fn install() -> Result<Cancel, Failed> {
     let cancel = Cancel::default();
     let received = Arc::clone(RECEIVED.get_or_init(Arc::default));
@@ -23,6 +30,7 @@ pub(super) fn install() -> Result<Cancel, Failed> {
             .and_then(|_| flag::register(signal, cancel.flag()))
             .map_err(|error| Failed::io("cannot install signal handlers", error))?;
     }
+    flag::register(SIGUSR1, cancel.save_flag()).map_err(|error| Failed::io("cannot install signal handlers", error))?;
     Ok(cancel)
 }
 

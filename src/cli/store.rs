@@ -79,7 +79,7 @@ pub(super) struct DuArgs {
     json: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not an age such as `90m`, `12h` or `30d`");
     let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
     let (number, seconds) =

@@ -15,7 +15,7 @@ use crate::eval::{self, Task};
 use crate::metric::Measure;
 use crate::model::scorer::Scorer;
 use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
-use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Class, Context, Fault, Output, ParamError, Port, Result, Stage, space};
 use crate::train::{self, Criterion, Data, DenoisingRecord, Outcome, Pairs, Recipe, Training, Watch};
 
 /// The parameters of the stage.
@@ -191,6 +191,7 @@ fn fit(
             progress.point(record.step, &values);
         },
         cancelled: &|| context.cancel().is_cancelled(),
+        saves: &|| context.cancel().saves(),
     };
     let (seen, valid) = (split.train.csr()?, split.valid.csr()?);
     // The full error of a judge, which the trainer only passes through.
@@ -212,7 +213,10 @@ fn fit(
         scratch: Some(context.scratch()),
         watch,
     };
-    training.run().map_err(|error| stopped.take().unwrap_or_else(|| error.into()))
+    training.run().map_err(|error| {
+        let fault = stopped.take().unwrap_or_else(|| error.into());
+        if fault.class == Class::Io { fault.help(space(context.scratch())) } else { fault }
+    })
 }
 
 /// The value of the metric by which validation goes: validation positives ranked among all items that the user has not
@@ -308,7 +312,7 @@ mod tests {
     use super::*;
     use crate::artifacts::split::SplitFrames;
     use crate::data::frame::FrameMeta;
-    use crate::stage::{ArtifactDir, Class, ContextParts, Device, FileRef, Input, Note, StageKind};
+    use crate::stage::{ArtifactDir, ContextParts, Device, FileRef, Input, Note, StageKind};
 
     /// A finished run of a stage: its files and notes.
     struct Finished {

@@ -161,7 +161,8 @@ class Project:
         for path in sorted(outputs.rglob("*")):
             name = str(path.relative_to(outputs))
             # What a killed run has left is looked for by `leftovers`.
-            if path.is_dir() or path.name.startswith(".ncf-pipe-"):
+            # Nor is the store beside the outputs shown, which takes in what one that can only be read lacks.
+            if path.is_dir() or path.name.startswith(".ncf-pipe-") or ".ncf-pipe" in path.relative_to(outputs).parts:
                 continue
             if path.name == "manifest.json":
                 try:

@@ -1,9 +1,11 @@
 //! The program as a user runs it: what runs again after which change, exit codes, and what is printed.
 
-use std::fs;
-use std::process::Stdio;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::support::{Project, repository};
+use crate::support::{Project, Ran, repository};
 
 const ALL: [&str; 7] = ["ratings", "positives", "ids", "split", "pool", "train", "evaluate"];
 
@@ -232,7 +234,7 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
     let weights = |project: &Project| fs::read(project.path("outputs/quickstart/train/model.safetensors")).unwrap();
     let whole = quick();
     whole.run("q.yaml", &["--set", "epochs=300"]).ends(0);
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let project = quick();
         let mut command = project.command(&["run", "q.yaml", "--set", "epochs=300", "--json"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -240,7 +242,7 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
             std::thread::yield_now();
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
-        let ran = crate::support::Ran::of(child.wait_with_output().unwrap()).ends(code);
+        let ran = Ran::of(child.wait_with_output().unwrap()).ends(code);
         assert!(ran.with("skipped").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
         let ran = project.run("q.yaml", &["--set", "epochs=300"]).ends(0);
         assert!(ran.with("ran").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
@@ -248,6 +250,64 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
         assert!(facts["resumed_in_epoch"].as_u64().unwrap() > 1, "it went on where it was: {facts}");
         assert!(weights(&project) == weights(&whole), "the same bytes as without the interruption");
     }
+}
+
+#[test]
+fn a_request_for_a_checkpoint_neither_stops_a_run_nor_changes_its_bytes() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let model = |project: &Project| fs::read(project.path("outputs/quickstart/train/model.safetensors")).unwrap();
+    let (whole, asked) = (quick(), quick());
+    whole.run("q.yaml", &["--set", "epochs=100"]).ends(0);
+    let mut child = asked.command(&["-q", "run", "q.yaml", "--set", "epochs=100"]).spawn().unwrap();
+    // The store is made after the handlers are there.
+    while !asked.path(".ncf-pipe/leases").exists() {
+        std::thread::yield_now();
+    }
+    while child.try_wait().unwrap().is_none() {
+        kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(model(&asked) == model(&whole));
+}
+
+/// Runs the program as another user, whom permissions stop: who tests in a container is root.
+fn as_nobody(project: &Project, args: &[&str]) -> Ran {
+    // Nobody may be allowed to enter the directory that it was built in.
+    let program = project.path("ncf-pipe");
+    if !program.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_ncf-pipe"), &program).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(args);
+    Ran::of(command.current_dir(project.path("")).env("NO_COLOR", "1").output().unwrap())
+}
+
+#[test]
+fn a_store_that_can_only_be_read_is_used_and_what_is_missing_is_kept_beside_the_outputs() {
+    if !rustix::process::geteuid().is_root() || Command::new("setpriv").arg("--version").output().is_err() {
+        println!("skipped: only root can become another user, and needs `setpriv` for it");
+        return;
+    }
+    let project = quick();
+    project.run("q.yaml", &[]).ends(0);
+    let theirs = project.path("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::set_permissions(project.path(""), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
+    let run =
+        |more: &[&str]| as_nobody(&project, &[&["run", "q.yaml", "--json", "--outputs", "theirs"], more].concat());
+    let ran = run(&[]).ends(0);
+    assert!(ran.err.contains("is read-only: what is missing in it is kept in `theirs/.ncf-pipe`"), "{}", ran.err);
+    assert!(ran.with("ran").is_empty());
+    let stale = ["--set", "epochs=3"];
+    assert_eq!(run(&stale).ends(0).with("ran"), ["train", "evaluate"]);
+    assert!(run(&stale).ends(0).with("ran").is_empty());
+    // Outputs of somebody else are refused before anything is computed.
+    fs::set_permissions(project.path("outputs"), Permissions::from_mode(0o777)).unwrap();
+    let refused = as_nobody(&project, &["run", "q.yaml", "--json", "--set", "epochs=4"]).ends(3);
+    assert!(refused.err.contains("cannot write to the outputs directory `outputs/quickstart/"), "{}", refused.err);
+    assert!(refused.json()["stages"].as_array().unwrap().is_empty());
 }
 
 fn has_checkpoint(project: &Project) -> bool {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use ncf_pipe::cache::{Store, Trust};
 use ncf_pipe::config;
-use ncf_pipe::pipeline::{self, Options, Quiet, RunReport, Selection, State, Status, World};
+use ncf_pipe::pipeline::{
+    self, Observer, Options, Quiet, RunReport, Selection, StageReport, Started, State, Status, World,
+};
 use ncf_pipe::stage::{
-    Artifact, ArtifactDir, Context, Fault, FileSpec, Output, ParamError, Port, Registry, Result, Source, Stage,
-    StageKind,
+    Artifact, ArtifactDir, Context, Fault, FileSpec, Output, ParamError, Port, Progress, Registry, Result, Silent,
+    Source, Stage, StageKind,
 };
 use proptest::prelude::*;
 use schemars::JsonSchema;
@@ -139,6 +142,9 @@ impl Stage for Copy {
     }
 }
 
+/// How often a restless stage was run.
+static CALLS: AtomicI64 = AtomicI64::new(0);
+
 /// Misbehaves.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +160,7 @@ impl Stage for Rogue {
     fn run(&self, context: &Context<'_>) -> Result<()> {
         match self.how.as_str() {
             "panic" => panic!("on purpose"),
+            "restless" => save(context, CALLS.fetch_add(1, Ordering::SeqCst)),
             "extra" => {
                 save(context, 1)?;
                 context.write_json("undeclared.json", &1)
@@ -383,6 +390,49 @@ fn a_stage_that_panics_or_breaks_the_contract_fails_and_the_rest_lives() {
     assert_eq!(error("panic"), "stopped by a defect: on purpose");
     assert!(error("extra").contains("it wrote `undeclared.json`"), "{}", error("extra"));
     assert!(error("nothing").contains("it did not write `number.txt`"), "{}", error("nothing"));
+}
+
+#[test]
+fn a_stage_that_writes_other_bytes_the_second_time_is_found_and_nothing_of_that_is_published() {
+    let mut toy = Toy::new();
+    toy.options.check_determinism = true;
+    let report = toy.run(
+        "name: toy\nstages:\n  r: {kind: rogue, how: restless}\n  b: {kind: half, inputs: {of: r}, tag: restless}\n",
+    );
+    assert_eq!(statuses(&report), "r failed, b skipped");
+    let error = report.stages[0].error.as_ref().unwrap();
+    assert_eq!(error, "stage `r` is not deterministic: a second run wrote another `number.txt`");
+    assert!(report.stages[0].help.as_ref().unwrap().contains("nothing was published from the second run"));
+    assert_eq!(toy.number("toy/r"), 0, "the first result stays");
+    assert_eq!(statuses(&toy.run(&chain("again", 8, 0))), "a ran, b ran, c ran");
+    assert_eq!(statuses(&toy.run(&chain("again", 8, 0))), "a fresh, b fresh, c fresh");
+    assert_eq!((runs("again", "emit"), toy.number("toy/c")), (3, 2));
+    assert_eq!(std::fs::read_dir(toy.dir.path().join("store/tmp")).unwrap().count(), 0);
+}
+
+/// Panics at every word.
+struct Deaf;
+
+impl Observer for Deaf {
+    fn started(&self, _: &Started<'_>) -> Box<dyn Progress + '_> {
+        Box::new(Silent)
+    }
+    fn finished(&self, _: &StageReport, _: usize, _: usize) {
+        panic!("deaf")
+    }
+    fn waiting(&self, _: &str) {
+        panic!("deaf")
+    }
+    fn warning(&self, _: &str) {
+        panic!("deaf")
+    }
+}
+
+#[test]
+fn an_observer_that_panics_neither_stops_a_run_nor_leaves_workers_waiting() {
+    let toy = Toy::new();
+    let report = pipeline::run(&graph(&chain("deaf", 8, 0)), &toy.world(), &toy.options, &Deaf).unwrap();
+    assert_eq!(statuses(&report), "a ran, b ran, c ran");
 }
 
 #[test]

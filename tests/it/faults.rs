@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
-use crate::support::Project;
+use crate::support::{Project, Ran};
 
 /// A pipeline that reads `FILE` and does all the rest to it.
 fn pipeline(read: &str) -> String {
@@ -193,6 +193,30 @@ fn an_edited_manifest_is_never_a_hit() {
         assert_eq!(ran.with("ran"), ["a"]);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), good.lines().count());
     }
+}
+
+#[test]
+fn outputs_whose_name_is_no_text_are_reported_as_well_as_can_be() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let project = Project::new();
+    project.write("r.tsv", "1\t2\t5\t10\n1\t3\t5\t11\n");
+    project.write("p.yaml", "name: p\nstages:\n  a: {kind: read, path: r.tsv}\n");
+    let mut command = project.command(&["-q", "run", "p.yaml", "--json", "--outputs"]);
+    let ran = Ran::of(command.arg(OsStr::from_bytes(b"\xff\xfe")).output().unwrap()).ends(0);
+    assert_eq!(ran.json()["stages"][0]["output"], "\u{fffd}\u{fffd}/p/a");
+}
+
+#[test]
+fn a_lost_listing_of_the_outputs_does_not_put_them_in_the_way() {
+    let project = Project::new();
+    project.write("r.tsv", "1\t2\t5\t10\n1\t3\t5\t11\n");
+    project.write("p.yaml", "name: p\nstages:\n  a: {kind: read, path: r.tsv}\n");
+    project.run("p.yaml", &[]).ends(0);
+    project.write("outputs/p/a/.ncf-pipe-view.json", "");
+    project.write("r.tsv", "1\t2\t5\t10\n1\t3\t5\t12\n");
+    project.run("p.yaml", &[]).ends(0);
+    assert!(project.path("outputs/p/a/manifest.json").exists());
 }
 
 #[test]

@@ -82,6 +82,14 @@ fn every_kind_writes_the_bytes_that_it_has_always_written() {
 }
 
 #[test]
+fn every_kind_writes_the_same_bytes_twice() {
+    let (project, _) = run();
+    // Each stage is fresh (that no kind is left out is asserted above), and runs once more to be compared with what is stored.
+    let ran = project.ncf(&["run", "p.yaml", "--check-determinism"]).ends(0);
+    assert!(ran.err.contains("nothing was published from the second runs"), "{}", ran.err);
+}
+
+#[test]
 fn the_small_model_scores_what_it_has_always_scored() {
     let (project, _) = run();
     let metrics = fs::read(project.path("outputs/golden/evaluate/metrics.json")).unwrap();

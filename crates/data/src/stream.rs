@@ -1,7 +1,8 @@
 //! Parquet files that are written as their rows are made, so that they may exceed memory.
 
 use std::collections::VecDeque;
-use std::io::{BufWriter, Write};
+use std::error::Error;
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -132,7 +133,11 @@ impl<W: Write + Send> StreamWriter<W> {
 }
 
 fn cannot_write(error: &ParquetError) -> Fault {
-    Fault::io("cannot write Parquet", error)
+    // What the system said, where that is the reason; whoever knows the file adds its name.
+    match error.source().and_then(|error| error.downcast_ref::<io::Error>()) {
+        Some(system) => Fault::io("cannot write Parquet", system),
+        None => Fault::io("cannot write Parquet", error),
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +164,14 @@ mod tests {
             writer.write([batch(cut[0]..cut[1])]).unwrap();
         }
         writer.finish().unwrap()
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_said_in_its_own_words() {
+        // ENOSPC, as the library wraps it.
+        let error = ParquetError::External(Box::new(io::Error::from_raw_os_error(28)));
+        let said = cannot_write(&error).message;
+        assert_eq!(said, format!("cannot write Parquet: {}", io::Error::from_raw_os_error(28)));
     }
 
     #[test]

@@ -45,9 +45,10 @@ impl Store {
     pub fn check(&self, manifest: &Manifest, trust: Trust) -> Result<(), Vec<Damage>> {
         let mut damage = Vec::new();
         for (name, file) in manifest.files() {
-            if let Err(fault) = self.inspect(file, trust) {
-                let path = self.blob_path(&file.digest);
-                self.quarantine(&path, fault.wrong);
+            let store = self.store_of(&file.digest);
+            if let Err(fault) = store.inspect(file, trust) {
+                let path = store.own_blob_path(&file.digest);
+                store.quarantine(&path, fault.wrong);
                 damage.push(Damage { file: name.to_owned(), path, what: fault.what });
             }
         }
@@ -56,7 +57,7 @@ impl Store {
 
     /// Checks one blob and leaves it where it is.
     pub(super) fn inspect(&self, file: FileEntry, trust: Trust) -> Result<(), Fault> {
-        let path = self.blob_path(&file.digest);
+        let path = self.own_blob_path(&file.digest);
         let unreadable = |error: &io::Error| Fault {
             what: match error.kind() {
                 io::ErrorKind::NotFound => "missing".to_owned(),
@@ -71,7 +72,10 @@ impl Store {
             return wrong("not a regular file".to_owned());
         }
         if stat.size != file.size {
-            return wrong(format!("size {} instead of {}", stat.size, file.size));
+            let what = format!("size {} instead of {}", stat.size, file.size);
+            // Other stages may share it: it stays if its bytes are those of its name, and only the manifest is wrong.
+            let sound = hash_blob(&path, stat.size).is_ok_and(|(actual, _, _)| actual == file.digest);
+            return Err(Fault { what, wrong: (!sound).then_some(stat) });
         }
         let name = memo::blob(&file.digest);
         if trust == Trust::Stat && self.memo(|memo| memo.recall(&name, stat)) == Some(file.digest) {
@@ -79,6 +83,8 @@ impl Store {
         }
         let (actual, before, after) = hash_blob(&path, stat.size).map_err(|error| unreadable(&error))?;
         if actual != file.digest {
+            // Where it cannot be moved away, its times are not to be trusted again.
+            self.memo(|memo| memo.remember(&name, after, actual));
             return wrong("content changed".to_owned());
         }
         if before == after {
@@ -121,7 +127,7 @@ impl Store {
         };
         let known = |digest: &Digest| {
             let stat = stat(digest)?;
-            let recalled = self.memo(|memo| memo.recall(&memo::blob(digest), stat));
+            let recalled = self.recall(&memo::blob(digest), stat);
             (recalled == Some(*digest)).then_some(stat)
         };
         let before: Vec<_> = blobs.iter().map(known).collect();

@@ -70,12 +70,22 @@ impl<'de> Deserialize<'de> for Digest {
 /// Hashes a file from where it stands to its end. `size` is how long it is thought to be. Returns the digest and the
 /// number of bytes read.
 pub(super) fn hash_file(file: &mut File, size: u64) -> io::Result<(Digest, u64)> {
+    // Nobody stops it.
+    hash_file_until(file, size, &|| false)?.ok_or_else(|| io::ErrorKind::Other.into())
+}
+
+/// As [`hash_file`], but gives up when `cancelled`, which is asked every few megabytes.
+pub(super) fn hash_file_until(
+    file: &mut File,
+    size: u64,
+    cancelled: &dyn Fn() -> bool,
+) -> io::Result<Option<(Digest, u64)>> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; size.clamp(4096, PIECE) as usize];
     let mut total = 0;
-    loop {
+    while !cancelled() {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok((Digest(*hasher.finalize().as_bytes()), total)),
+            Ok(0) => return Ok(Some((Digest(*hasher.finalize().as_bytes()), total))),
             Ok(n) => {
                 // Small pieces would pay more for the thread pool than they gain.
                 if n >= 1 << 20 {
@@ -89,6 +99,7 @@ pub(super) fn hash_file(file: &mut File, size: u64) -> io::Result<(Digest, u64)>
             Err(error) => return Err(error),
         }
     }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -80,9 +80,11 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Some("check who owns it, or use another place with `--store DIR` or `--outputs DIR`".to_owned())
             }
-            io::ErrorKind::NotADirectory => {
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 Some("a file lies where a directory is needed: move it away, or use another place".to_owned())
             }
+            io::ErrorKind::WouldBlock => Some("raise the limit of processes (`ulimit -u`)".to_owned()),
+            _ if is_short_of_files(&cause) => Some("raise the limit of open files (`ulimit -n`)".to_owned()),
             _ => None,
         };
         Self::Io { action, path: path.to_owned(), cause, help }
@@ -100,6 +102,12 @@ impl StoreError {
             other => other,
         }
     }
+}
+
+/// Whether the process or the system has too many files open.
+fn is_short_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// Turns the answer of the system about `path` into a [`StoreError`].
@@ -147,6 +155,13 @@ mod tests {
             let error = StoreError::io("create", Path::new("/x"), io::Error::from_raw_os_error(code));
             assert!(error.help().unwrap().contains("--store DIR"), "{code}");
         }
+    }
+
+    #[test]
+    fn too_many_open_files_and_things_in_the_way_have_a_remedy() {
+        let help = |code| StoreError::io("open", Path::new("/x"), io::Error::from_raw_os_error(code)).help().unwrap();
+        // ENFILE, EMFILE, EEXIST.
+        assert!(help(23).contains("ulimit -n") && help(24).contains("ulimit -n") && help(17).contains("move it away"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::cache::upkeep::bytes_below;
 use crate::cache::{Digest, Result, StageKey, Store, StoreError, disk};
 
 /// Nothing younger than this is removed: a run may be about to name it in a manifest.
-const GRACE: Duration = Duration::from_mins(10);
+pub(super) const GRACE: Duration = Duration::from_mins(10);
 
 /// Checkpoints of interrupted runs, and what other hosts have left, are kept this long.
 const LEFT_BEHIND: Duration = Duration::from_hours(7 * 24);
@@ -71,7 +71,18 @@ impl Store {
     /// # Errors
     /// When the store is read-only, or something cannot be removed.
     pub fn gc(&self, options: &GcOptions) -> Result<GcReport> {
-        self.gc_at(options, SystemTime::now())
+        self.gc_at(options, self.now())
+    }
+
+    /// What the file system says is the time: it made all the times that are compared, and the clock of this host may be
+    /// ahead of it.
+    fn now(&self) -> SystemTime {
+        let probe = || {
+            let file = tempfile::Builder::new().prefix(&Owner::this().prefix()).tempfile_in(self.tmp())?;
+            file.as_file().metadata()?.modified()
+        };
+        let told = if self.is_read_only() { None } else { probe().ok() };
+        told.unwrap_or_else(SystemTime::now)
     }
 
     /// As if it were `now`.
@@ -131,6 +142,7 @@ impl Store {
         }
         if !options.dry_run {
             self.sweep_leases(now);
+            self.sweep_locks(now);
         }
         Ok(report)
     }

@@ -42,18 +42,18 @@ impl Store {
     /// # Errors
     /// When its file cannot be written.
     pub fn lease(&self) -> Result<Lease> {
-        if self.is_read_only() {
+        if self.is_read_only() || self.is_unused() {
             return Ok(Lease(None));
         }
         self.prepare()?;
         let dir = self.dir.join("leases");
-        let (file, path) = tempfile::Builder::new()
+        // Removed again if anything below fails.
+        let lease = tempfile::Builder::new()
             .prefix(&Owner::this().prefix())
             .permissions(disk::shared())
             .tempfile_in(&dir)
-            .and_then(|file| file.keep().map_err(|error| error.error))
             .during("create a file in", &dir)?;
-        let beating = file.try_clone().during("open", &path)?;
+        let beating = lease.as_file().try_clone().during("open", lease.path())?;
         let (stop, stopped) = channel();
         let beat = std::thread::Builder::new().name("lease".into()).spawn(move || {
             while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
@@ -61,7 +61,8 @@ impl Store {
                 let _ = beating.set_modified(SystemTime::now());
             }
         });
-        let beat = beat.during("start a thread for", &path)?;
+        let beat = beat.during("start a thread for", lease.path())?;
+        let (file, path) = lease.keep().map_err(|error| error.error).during("keep a file in", &dir)?;
         Ok(Lease(Some(Live { path, file: Mutex::new(file), stop: Some(stop), beat: Some(beat) })))
     }
 

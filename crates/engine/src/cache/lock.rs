@@ -3,11 +3,13 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
-use crate::cache::{Result, StageKey, Store, StoreError};
+use crate::cache::gc::GRACE;
+use crate::cache::{Result, StageKey, Store, StoreError, disk};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -20,6 +22,11 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The right to nothing.
+    pub(super) const fn without(key: &StageKey) -> Self {
+        Self { key: *key, held: None }
+    }
+
     /// The key.
     pub const fn key(&self) -> &StageKey {
         &self.key
@@ -52,7 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Cancelled`], and when the directory for locks cannot be created.
     pub fn lock(&self, key: &StageKey, on_wait: &mut dyn FnMut(), cancelled: &dyn Fn() -> bool) -> Result<Lock> {
-        let without = Lock { key: *key, held: None };
+        let without = Lock::without(key);
         if !self.options.locks || self.is_read_only() {
             return Ok(without);
         }
@@ -82,6 +89,13 @@ impl Store {
                 }
                 Err(TryLockError::Error(error)) => {
                     tracing::debug!(file = %path.display(), %error, "the file system cannot lock");
+                    // Then nobody works under its name either.
+                    if [Errno::NOLCK, Errno::NOTSUP, Errno::NOSYS]
+                        .iter()
+                        .any(|no| error.raw_os_error() == Some(no.raw_os_error()))
+                    {
+                        let _ = fs::remove_file(&path);
+                    }
                     return Ok(without);
                 }
             }
@@ -99,6 +113,26 @@ impl Store {
             // Other processes cannot wake this one.
             std::thread::park_timeout(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+impl Store {
+    /// Removes the lock files that killed runs have left. Who gets a lock removes its name while holding it, as [`Lock`]
+    /// does, so that nobody can be working under it.
+    pub(super) fn sweep_locks(&self, now: SystemTime) {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut open = File::options();
+        open.read(true).write(true).custom_flags(flags.bits() as i32);
+        for path in disk::entries(&self.dir.join("locks")) {
+            let old = disk::age(&path, now).is_some_and(|age| age > GRACE);
+            if old
+                && let Ok(file) = open.open(&path)
+                && file.try_lock().is_ok()
+                && is_named(&file, &path)
+            {
+                let _ = fs::remove_file(&path);
+            }
         }
     }
 }
@@ -165,6 +199,20 @@ mod tests {
         let held = store.lock(&key, &mut || {}, &|| false).unwrap();
         assert!(!store.lock(&key, &mut || {}, &|| false).unwrap().is_held());
         assert!(held.is_held());
+    }
+
+    #[test]
+    fn files_of_killed_runs_are_swept_and_locks_that_are_held_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = store(dir.path(), Options::default());
+        let _held = store.lock(&key, &mut || {}, &|| false).unwrap();
+        let left = dir.path().join("locks").join(Digest::of(b"killed").to_string());
+        fs::write(&left, "").unwrap();
+        store.sweep_locks(SystemTime::now());
+        assert!(left.exists(), "it is young: somebody may be about to lock it");
+        store.sweep_locks(SystemTime::now() + 2 * GRACE);
+        assert!(!left.exists());
+        assert!(dir.path().join("locks").join(key.to_string()).exists());
     }
 
     #[test]

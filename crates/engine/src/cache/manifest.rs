@@ -191,6 +191,13 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Reads a manifest of whatever key it says that it is of, as [`Manifest::parse`].
+    pub(super) fn parse_any(bytes: &[u8]) -> Result<Self, String> {
+        let value = json::parse(bytes).map_err(|error| format!("it is not valid JSON: {error}"))?;
+        let key = value.get("key").and_then(Value::as_str).and_then(StageKey::parse);
+        Self::parse(bytes, &key.ok_or("it has no `key`")?)
+    }
+
     /// Whether everything in it fits together.
     pub(super) fn validate(&self, key: &StageKey) -> Result<(), String> {
         if self.key != *key {

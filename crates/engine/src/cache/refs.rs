@@ -28,7 +28,7 @@ impl Store {
     pub fn set_ref(&self, pipeline: &str, stage: &str, key: &StageKey) -> Result<()> {
         let path = self.ref_path(pipeline, stage);
         let new = Ref { pipeline: pipeline.to_owned(), stage: stage.to_owned(), key: *key };
-        if self.is_read_only() || self.read_ref(pipeline, stage).as_ref() == Some(&new) {
+        if self.is_read_only() || self.last_key(pipeline, stage).as_ref() == Some(key) {
             return Ok(());
         }
         self.prepare()?;
@@ -40,7 +40,8 @@ impl Store {
 
     /// The key that the stage of this name had last.
     pub fn last_key(&self, pipeline: &str, stage: &str) -> Option<StageKey> {
-        self.read_ref(pipeline, stage).map(|found| found.key)
+        let below = || self.below().and_then(|below| below.last_key(pipeline, stage));
+        self.read_ref(pipeline, stage).map(|found| found.key).or_else(below)
     }
 
     /// The manifest of the last key that the stage of this name had.

@@ -20,12 +20,21 @@ pub struct SourceDigest {
 }
 
 impl Store {
+    /// As [`Store::digest_source_until`], to the end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn digest_source(&self, path: &Path) -> Result<SourceDigest> {
+        self.digest_source_until(path, &|| false)
+    }
+
     /// The digest of a file outside the store. A file whose size, inode and times are those of its last full hash is
     /// not read again. A symbolic link counts as what it points to.
     ///
     /// # Errors
-    /// When the file is missing, is no regular file, cannot be read, or changes while it is read.
-    pub fn digest_source(&self, path: &Path) -> Result<SourceDigest> {
+    /// When the file is missing, is no regular file, cannot be read, or changes while it is read; and
+    /// [`StoreError::Cancelled`] soon after `cancelled` says so.
+    pub fn digest_source_until(&self, path: &Path, cancelled: &dyn Fn() -> bool) -> Result<SourceDigest> {
         let failed = |error: io::Error| unusable(path, error);
         let canonical = fs::canonicalize(path).map_err(failed)?;
         let meta = fs::metadata(&canonical).map_err(failed)?;
@@ -34,12 +43,13 @@ impl Store {
         }
         let name = memo::source(&canonical);
         let stat = Stat::from(&meta);
-        if let Some(digest) = self.memo(|memo| memo.recall(&name, stat)) {
+        if let Some(digest) = self.recall(&name, stat) {
             return Ok(SourceDigest { digest, size: stat.size });
         }
         let (mut file, before) = disk::open_file(&canonical, true).map_err(failed)?;
         let before = Stat::from(&before);
-        let (digest, size) = digest::hash_file(&mut file, before.size).map_err(failed)?;
+        let hashed = digest::hash_file_until(&mut file, before.size, cancelled).map_err(failed)?;
+        let (digest, size) = hashed.ok_or(StoreError::Cancelled)?;
         let after = Stat::from(&file.metadata().map_err(failed)?);
         if before != after || size != after.size {
             return Err(StoreError::Source {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, access};
 
+use crate::cache::disk::Stat;
 use crate::cache::error::{During, free_bytes};
 use crate::cache::memo::Memo;
 use crate::cache::{Digest, Manifest, Result, StageKey, StoreError, disk, manifest};
@@ -42,6 +43,8 @@ pub struct Store {
     read_only: bool,
     ready: Mutex<bool>,
     memo: Mutex<Option<Memo>>,
+    /// What is not here may be there; nothing is written there.
+    below: Option<Box<Store>>,
 }
 
 /// How a store behaves.
@@ -116,7 +119,19 @@ impl Store {
             read_only,
             ready: Mutex::new(false),
             memo: Mutex::new(None),
+            below: None,
         })
+    }
+
+    /// Opens the store in `dir` over another that can only be read: what the other has is found as if it were here, and
+    /// what is missing in both is kept here.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_over(dir: impl AsRef<Path>, below: Self) -> Result<Self> {
+        let mut store = Self::open_with(dir, below.options.clone())?;
+        store.below = Some(Box::new(below));
+        Ok(store)
     }
 
     /// Its directory, absolute.
@@ -136,11 +151,28 @@ impl Store {
 
     /// Where the file of this content lies.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.store_of(digest).own_blob_path(digest)
+    }
+
+    pub(super) fn own_blob_path(&self, digest: &Digest) -> PathBuf {
         self.blob_shard(digest).join(digest.to_string())
+    }
+
+    /// The store that has the file of this content: the one below if only that one has.
+    pub(super) fn store_of(&self, digest: &Digest) -> &Self {
+        let has = |store: &Self| fs::symlink_metadata(store.own_blob_path(digest)).is_ok();
+        self.below.as_deref().filter(|below| has(below) && !has(self)).unwrap_or(self)
     }
 
     /// What is known of a key.
     pub fn lookup(&self, key: &StageKey) -> Lookup {
+        match (self.own_lookup(key), &self.below) {
+            (Lookup::Miss | Lookup::Invalid { .. }, Some(below)) => below.lookup(key),
+            (found, _) => found,
+        }
+    }
+
+    fn own_lookup(&self, key: &StageKey) -> Lookup {
         match disk::read_capped(&self.manifest_path(key), manifest::MAX_BYTES) {
             Ok(bytes) => match Manifest::parse(&bytes, key) {
                 Ok(manifest) => Lookup::Hit(manifest),
@@ -159,7 +191,7 @@ impl Store {
     pub fn flush(&self) -> Result<()> {
         let mut memo = lock(&self.memo);
         let Some(memo) = memo.as_mut() else { return Ok(()) };
-        if self.read_only || memo.is_clean() {
+        if self.read_only || memo.is_clean() || self.is_unused() {
             return Ok(());
         }
         self.prepare()?;
@@ -191,6 +223,24 @@ impl Store {
             *ready = true;
         }
         Ok(())
+    }
+
+    /// What a file hashed to when it had these times, here or below.
+    pub(super) fn recall(&self, name: &[u8], stat: Stat) -> Option<Digest> {
+        let own = self.memo(|memo| memo.recall(name, stat));
+        own.or_else(|| self.below.as_ref().and_then(|below| below.recall(name, stat)))
+    }
+
+    /// Whether it lies over another and nothing has been missing there yet: then it need not come to be.
+    pub(super) fn is_unused(&self) -> bool {
+        self.below.is_some() && !self.dir.exists()
+    }
+
+    pub(super) const fn below(&self) -> Option<&Self> {
+        match &self.below {
+            Some(below) => Some(below),
+            None => None,
+        }
     }
 
     pub(super) fn memo<T>(&self, with: impl FnOnce(&mut Memo) -> T) -> T {

@@ -170,7 +170,8 @@ impl Store {
 
     /// All manifests that can be read.
     pub fn all_manifests(&self) -> Vec<Manifest> {
-        self.manifests().into_iter().filter_map(|found| found.read.ok()).collect()
+        let below = self.below().map(Self::all_manifests).unwrap_or_default();
+        self.manifests().into_iter().filter_map(|found| found.read.ok()).chain(below).collect()
     }
 
     /// All manifest files.

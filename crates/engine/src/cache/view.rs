@@ -17,7 +17,7 @@ use crate::cache::disk::Stat;
 use crate::cache::error::During;
 use crate::cache::manifest::VIEW_NAME as MANIFEST;
 use crate::cache::view_dir::{How, ViewDir};
-use crate::cache::{Digest, FileEntry, Manifest, Result, Store, StoreError, digest};
+use crate::cache::{Digest, FileEntry, Manifest, Result, Store, StoreError, digest, manifest};
 
 const LISTING: &str = ".ncf-pipe-view.json";
 const SCHEMA: u32 = 1;
@@ -119,6 +119,7 @@ impl Store {
             listing.files.entry(name.to_owned()).or_insert(Placed::new(file.digest, How::Own, unknown));
         }
         write_listing(dir, &listing)?;
+        dir.sync().during("sync", dir.path())?;
 
         for (name, placed) in &old.files {
             if name != MANIFEST && !files.contains_key(name.as_str()) {
@@ -209,12 +210,27 @@ fn refuse_users_file(dir: &ViewDir, old: &Listing, name: &str, file: FileEntry) 
     })
 }
 
-/// What was placed; nothing if the listing is missing or damaged.
+/// What was placed. Where the listing is missing or damaged, what the manifest beside it says.
 fn read_listing(dir: &ViewDir) -> Listing {
     let listing = dir.read(LISTING, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice::<Listing>(&bytes).ok());
     listing
         .filter(|listing| listing.schema == SCHEMA && listing.files.keys().all(|name| is_plain(name)))
-        .unwrap_or_default()
+        .unwrap_or_else(|| listing_of_manifest(dir).unwrap_or_default())
+}
+
+/// What a whole manifest says was placed: those files whose bytes are still what it says, and itself. Its checksum fits,
+/// so that nobody has written it by hand.
+fn listing_of_manifest(dir: &ViewDir) -> Option<Listing> {
+    let manifest = Manifest::parse_any(&dir.read(MANIFEST, manifest::MAX_BYTES).ok()?).ok()?;
+    let whole = |name: &str, file: FileEntry| {
+        let hashed = dir.open_file(name).and_then(|mut open| digest::hash_file(&mut open, file.size));
+        hashed.is_ok_and(|found| found == (file.digest, file.size))
+    };
+    let unknown = Stat { dev: 0, ino: 0, size: 0, mtime: (0, 0), ctime: (0, 0) };
+    let placed = |name: &str, digest| (name.to_owned(), Placed::new(digest, How::Own, unknown));
+    let files = manifest.files().into_iter().filter(|(name, file)| whole(name, *file));
+    let files = files.map(|(name, file)| placed(name, file.digest)).chain([placed(MANIFEST, manifest.checksum())]);
+    Some(Listing { schema: SCHEMA, manifest: None, files: files.collect() })
 }
 
 /// Whether a name in a listing is that of a file in the directory and not a way out of it.

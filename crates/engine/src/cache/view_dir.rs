@@ -12,12 +12,13 @@ use rustix::io::Errno;
 
 use crate::cache::disk::Stat;
 use crate::cache::error::During;
+use crate::cache::host::Owner;
 use crate::cache::{Digest, FileEntry, Result, StoreError};
 
 const TEMPORARY: (&str, &str) = (".ncf-pipe-", ".tmp");
 
-/// What a killed process left half-written is removed after this time.
-const ABANDONED: Duration = Duration::from_hours(1);
+/// What a process of another host left half-written is removed after this time.
+const ABANDONED: Duration = Duration::from_hours(24);
 
 #[derive(Debug)]
 pub(super) struct ViewDir {
@@ -104,9 +105,23 @@ impl ViewDir {
         if bytes.len() as u64 > cap { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
     }
 
-    /// Writes a small file, whole or not at all.
+    /// Writes a small file, whole or not at all, even if the power fails: an empty listing would make our files the
+    /// user's.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, |temporary| self.create(temporary, 0o666)?.write_all(bytes))
+        self.put(name, |temporary| {
+            let mut file = self.create(temporary, 0o666)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+    }
+
+    /// Brings the names in it to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.fd) {
+            // Some network file systems cannot do this and need not.
+            Err(Errno::INVAL) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Another file that shares its blocks with `blob` until one of them changes. Few file systems can.
@@ -149,6 +164,8 @@ impl ViewDir {
                 to.write_all(&buffer[..n])?;
             }
             sound = size == expected.size && Digest::from_bytes(*hasher.finalize().as_bytes()) == expected.digest;
+            // The listing will say that it is there, also after the power has failed.
+            to.sync_all()?;
             if sound { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
         })
         .map(|()| true)
@@ -167,10 +184,13 @@ impl ViewDir {
     /// Removes what killed processes have left half-written.
     pub(super) fn sweep(&self) {
         for name in crate::cache::disk::entries(&self.path).iter().filter_map(|path| path.file_name()?.to_str()) {
-            let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
-            if ours
-                && crate::cache::disk::age(&self.path.join(name), SystemTime::now()).is_some_and(|age| age > ABANDONED)
-            {
+            let Some(owner) = name.strip_prefix(TEMPORARY.0).filter(|name| name.ends_with(TEMPORARY.1)) else {
+                continue;
+            };
+            // The listing of a run that was killed here is unfinished, so that the next run comes by, and finds it dead.
+            let dead = Owner::parse(owner).is_some_and(|owner| owner.is_dead());
+            let age = crate::cache::disk::age(&self.path.join(name), SystemTime::now());
+            if dead || age.is_some_and(|age| age > ABANDONED) {
                 let _ = self.remove(name);
             }
         }
@@ -185,7 +205,7 @@ impl ViewDir {
     fn put(&self, name: &str, make: impl FnOnce(&str) -> io::Result<()>) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = format!("{}{}-{number}{}", TEMPORARY.0, std::process::id(), TEMPORARY.1);
+        let temporary = format!("{}{}{number}{}", TEMPORARY.0, Owner::this().prefix(), TEMPORARY.1);
         let _ = self.remove(&temporary);
         let made =
             make(&temporary).and_then(|()| Ok(rustix::fs::renameat(&self.fd, temporary.as_str(), &self.fd, name)?));

@@ -48,7 +48,20 @@ impl Store {
         for path in [&out, &scratch] {
             fs::create_dir_all(path).during("create", path)?;
         }
+        if lock.is_held() {
+            // Nobody else is here: these are checkpoints that were being written when a run was killed.
+            let half = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
+            disk::entries(&scratch).iter().filter(|path| half(path)).for_each(|path| drop(disk::remove(path)));
+        }
         Ok(Work { store: self, lock, dir, out, scratch, keep_scratch: family.is_some() })
+    }
+
+    /// Prepares work on a key of which nothing is to be kept, whoever else works on it.
+    ///
+    /// # Errors
+    /// When the store cannot be written to.
+    pub fn begin_aside(&self, key: &StageKey) -> Result<Work<'_>> {
+        self.begin(Lock::without(key), None)
     }
 
     /// Removes the temporary files of processes of this host that are gone, after a day. Returns how many.
@@ -66,7 +79,7 @@ impl Store {
 
     /// Gives a file the name of its content, in place of whatever has that name.
     fn take_in(&self, from: &Path, file: FileEntry) -> Result<()> {
-        let to = self.blob_path(&file.digest);
+        let to = self.own_blob_path(&file.digest);
         if let Ok(meta) = fs::symlink_metadata(&to)
             && (!meta.is_file() || meta.len() != file.size)
         {
@@ -155,10 +168,7 @@ impl Work<'_> {
     }
 }
 
-/// Creates a directory that may exist already.
+/// Creates a directory that may exist already, and the one that it is in should that have gone.
 fn create_shard(shard: &Path) -> Result<()> {
-    match fs::create_dir(shard) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::io("create", shard, error)),
-        _ => Ok(()),
-    }
+    fs::create_dir_all(shard).during("create", shard)
 }

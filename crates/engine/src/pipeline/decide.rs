@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, diff};
+use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, StoreError, diff};
 use crate::stage::{Class, Output, Past};
 
-use crate::pipeline::graph::{Graph, NodeId, Wire};
+use crate::pipeline::graph::{Graph, Node, NodeId, Wire};
 use crate::pipeline::report::Failure;
 use crate::pipeline::world::Oracle;
 
@@ -30,11 +30,12 @@ pub(super) enum Decision {
     Stale(Vec<String>),
 }
 
-/// Makes the key of a node. `manifest` gives the manifest of each producer.
+/// Makes the key of a node. `manifest` gives the manifest of each producer; `cancelled` is asked while sources are hashed.
 pub(super) fn key<'m>(
     graph: &Graph,
     id: NodeId,
     oracle: &dyn Oracle,
+    cancelled: &dyn Fn() -> bool,
     manifest: impl Fn(NodeId) -> Option<&'m Manifest>,
 ) -> Result<Keyed, Failure> {
     let node = graph.node(id);
@@ -55,15 +56,7 @@ pub(super) fn key<'m>(
     let mut continues = node.work.continues();
     let mut sources = BTreeMap::new();
     for source in &node.sources {
-        let digest = oracle.source(&source.path).map_err(|error| Failure {
-            class: if error.is_users() { Class::Data } else { Class::Io },
-            message: format!("parameter `{}`: {error}", source.param),
-            help: Some(format!(
-                "paths are relative to the working directory; correct `{}` in the pipeline or override it with {}",
-                source.param,
-                node.set_by.get(source.param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`")),
-            )),
-        })?;
+        let digest = oracle.source(&source.path, cancelled).map_err(|error| unread(node, source.param, &error))?;
         // The content stands for the path: the same bytes elsewhere are the same input.
         for params in [Some(&mut params), continues.as_mut()].into_iter().flatten() {
             if let Some(map) = params.as_object_mut() {
@@ -91,6 +84,22 @@ pub(super) fn key<'m>(
     let key = key_of(&identity)?;
     let family = continues.map(|params| key_of(&Identity { params, ..identity.clone() })).transpose()?;
     Ok(Keyed { key, family, identity, sources })
+}
+
+/// A source that cannot be hashed.
+fn unread(node: &Node, param: &str, error: &StoreError) -> Failure {
+    let class = match error {
+        StoreError::Cancelled => {
+            return Failure { class: Class::Cancelled, message: error.to_string(), help: None };
+        }
+        error if error.is_users() => Class::Data,
+        _ => Class::Io,
+    };
+    let set = node.set_by.get(param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`"));
+    let help = format!(
+        "paths are relative to the working directory; correct `{param}` in the pipeline or override it with {set}"
+    );
+    Failure { class, message: format!("parameter `{param}`: {error}"), help: Some(help) }
 }
 
 /// How the output of a node was made: the node itself, then those that it read from.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cache::{Digest, FileEntry, Lease, Lock, Manifest, OutputEntry, RunRecord, SourceDigest, StoreError, Work};
+use crate::cache::{
+    Digest, FileEntry, Lease, Lock, Manifest, OutputEntry, RunRecord, SourceDigest, StoreError, Trust, Work,
+};
 use crate::stage::{
     ArtifactDir, Class, Context, ContextParts, Fault, FileRef, Input, Memory, Note, Output, Result, SourceFile, Written,
 };
@@ -68,7 +70,8 @@ impl From<Failure> for Fault {
 /// Makes the node fresh.
 pub(super) fn make(job: &Job<'_>) -> Made {
     let manifests = |from: NodeId| job.manifests.get(&from).copied();
-    let keyed = match key(job.graph, job.id, job.world, manifests) {
+    let cancelled = || job.options.cancel.is_cancelled();
+    let keyed = match key(job.graph, job.id, job.world, &cancelled, manifests) {
         Ok(keyed) => keyed,
         Err(failure) => return Made::failed(failure.into()),
     };
@@ -77,11 +80,22 @@ pub(super) fn make(job: &Job<'_>) -> Made {
     }
     let mut made = Made { key: Some(keyed.key.to_string()), ..Made::failed(Fault::cancelled()) };
     made.result = job.make(&keyed, &mut made.why, &mut made.ran).and_then(|manifest| {
-        let node = job.graph.node(job.id);
-        let place = node.view_path(&job.graph.pipeline);
-        // First, so that cleaning spares the result even if it cannot be shown.
-        job.world.store.set_ref(&job.graph.pipeline, &node.name(), &manifest.key)?;
-        made.view = Some(job.world.store.view(&manifest, &job.world.outputs, &place)?);
+        let manifest = match job.show(&manifest) {
+            Ok(view) => {
+                made.view = Some(view);
+                manifest
+            }
+            // Whoever cleans with a clock that is ahead may have removed its files.
+            Err(_) if job.world.store.check(&manifest, Trust::Stat).is_err() => {
+                let manifest = job.make(&keyed, &mut made.why, &mut made.ran)?;
+                made.view = Some(job.show(&manifest)?);
+                manifest
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if job.options.check_determinism {
+            job.compare_with_another_run(&keyed, &manifest)?;
+        }
         Ok(manifest)
     });
     made
@@ -90,6 +104,43 @@ pub(super) fn make(job: &Job<'_>) -> Made {
 impl Job<'_> {
     fn node(&self) -> &Node {
         self.graph.node(self.id)
+    }
+
+    /// Makes it the last result of the stage, and shows it.
+    fn show(&self, manifest: &Manifest) -> Result<PathBuf, StoreError> {
+        let (node, store) = (self.node(), &self.world.store);
+        // First, so that cleaning spares the result even if it cannot be shown.
+        store.set_ref(&self.graph.pipeline, &node.name(), &manifest.key)?;
+        store.view(manifest, &self.world.outputs, &node.view_path(&self.graph.pipeline))
+    }
+
+    /// Runs the stage once more, in a place that is removed afterwards, and compares what it writes.
+    fn compare_with_another_run(&self, keyed: &Keyed, manifest: &Manifest) -> Result<()> {
+        let work = self.world.store.begin_aside(&keyed.key)?;
+        // What an earlier stage left in memory is left alone, so that what is stored counts.
+        let why = ["a second time, to compare the bytes: nothing is kept of it".to_owned()];
+        let (written, _, _) = self.work(keyed, &work, &why, &Memory::none())?;
+        let mut again: BTreeMap<&str, &str> =
+            written.iter().map(|file| (file.name.as_str(), file.digest.as_str())).collect();
+        let mut differ: Vec<String> = Vec::new();
+        for (name, file) in manifest.files() {
+            if again.remove(name) != Some(file.digest.to_string().as_str()) {
+                differ.push(format!("`{name}`"));
+            }
+        }
+        differ.extend(again.into_keys().map(|name| format!("`{name}`")));
+        if differ.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "stage `{}` is not deterministic: a second run wrote another {}",
+            self.node().name(),
+            differ.join(", ")
+        );
+        Err(Fault::failed(message).help(
+            "the first result stays, and nothing was published from the second run; look for what is not in the key: times, \
+             threads, the order of a hash map, random numbers without a seed",
+        ))
     }
 
     fn make(&self, keyed: &Keyed, why: &mut Vec<String>, ran: &mut bool) -> Result<Box<Manifest>> {
@@ -112,12 +163,24 @@ impl Job<'_> {
     }
 
     fn run(&self, keyed: &Keyed, lock: Lock, why: &[String]) -> Result<Box<Manifest>> {
-        let node = self.node();
-        let name = node.name();
         let work = self.world.store.begin(lock, keyed.family.as_ref())?;
         if self.forced {
             work.start_over()?;
         }
+        let (written, notes, seconds) = self.work(keyed, &work, why, self.memory)?;
+        self.publish(keyed, work, &written, notes, seconds)
+    }
+
+    /// Lets the stage write, and says what it wrote and noted, and how long it took.
+    fn work(
+        &self,
+        keyed: &Keyed,
+        work: &Work<'_>,
+        why: &[String],
+        memory: &Memory,
+    ) -> Result<(Vec<Written>, Vec<Note>, f64)> {
+        let node = self.node();
+        let name = node.name();
         let progress = self.observer.started(&Started {
             name: &name,
             kind: node.kind.name,
@@ -128,7 +191,7 @@ impl Job<'_> {
             seed: node.seed,
             device: self.options.device,
             cell: node.cell.clone(),
-            inputs: self.inputs()?,
+            inputs: self.inputs(memory)?,
             sources: self.sources(keyed),
             set_by: node.set_by.clone(),
             out: work.out().to_owned(),
@@ -136,16 +199,15 @@ impl Job<'_> {
             progress: progress.as_ref(),
             cancel: self.options.cancel.clone(),
         })
-        .with_memory(self.memory.clone());
+        .with_memory(memory.clone());
         let begun = std::time::Instant::now();
         node.work.run(&context)?;
         let (written, notes) = context.into_results();
-        let seconds = begun.elapsed().as_secs_f64();
-        self.publish(keyed, work, &written, notes, seconds)
+        Ok((written, notes, begun.elapsed().as_secs_f64()))
     }
 
     /// The connected artifacts, port by port.
-    fn inputs(&self) -> Result<BTreeMap<String, Vec<Input>>> {
+    fn inputs(&self, memory: &Memory) -> Result<BTreeMap<String, Vec<Input>>> {
         let mut inputs: BTreeMap<String, Vec<Input>> = BTreeMap::new();
         for wire in &self.node().inputs {
             let producer = self.graph.node(wire.from);
@@ -155,7 +217,7 @@ impl Job<'_> {
                 let path = self.world.store.blob_path(&file.digest);
                 (name.clone(), FileRef { path, digest: file.digest.to_string(), size: file.size })
             });
-            let dir = ArtifactDir::new(producer.name(), files.collect()).with_memory(self.memory.clone());
+            let dir = ArtifactDir::new(producer.name(), files.collect()).with_memory(memory.clone());
             let manifest = |from: NodeId| self.manifests.get(&from).copied();
             let knows = self.node().kind.knows_runs;
             let runs = if knows { past(self.graph, wire.from, manifest) } else { Vec::new() };

@@ -158,7 +158,7 @@ pub fn plan(graph: &Graph, oracle: &dyn Oracle, selection: &Selection) -> Result
             forecast: None,
         };
         if waits.is_empty() {
-            match key(graph, id, oracle, |from| fresh.get(&from)) {
+            match key(graph, id, oracle, &|| false, |from| fresh.get(&from)) {
                 Err(failure) => {
                     stage.state = State::Error;
                     stage.why = std::iter::once(failure.message).chain(failure.help).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use serde::Serializer;
 use serde_json::Value;
 
 use crate::pipeline::graph::Cell;
@@ -21,6 +22,12 @@ pub enum Status {
     Failed,
     /// It was not run, because something it needs failed or the run was stopped.
     Skipped,
+}
+
+/// JSON has no names that are no text: what cannot be told is left out of it.
+#[allow(clippy::ref_option, reason = "the form that serde asks for")]
+fn path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
 
 /// Why a stage failed.
@@ -53,6 +60,7 @@ pub struct StageReport {
     /// Its key, once all its inputs are known.
     pub key: Option<String>,
     /// Where its output can be opened.
+    #[serde(serialize_with = "path")]
     pub output: Option<PathBuf>,
     /// Why it was not fresh, field by field; or why it was skipped.
     #[serde(skip_serializing_if = "Vec::is_empty")]

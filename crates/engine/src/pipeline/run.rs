@@ -3,6 +3,7 @@
 //! Workers share one table behind a lock; a node is handed out once all its producers are done. Decisions are made
 //! by the worker, so that hashing a large source does not hold up the rest.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -35,6 +36,8 @@ pub struct Options {
     pub device: Device,
     /// Whether stages that do not need a failed one still run.
     pub keep_going: bool,
+    /// Whether to run each stage a second time, and to fail it if the bytes differ. Nothing of that is published.
+    pub check_determinism: bool,
     /// Whether to stop.
     pub cancel: Cancel,
 }
@@ -68,6 +71,14 @@ type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 /// What decoded outputs may take while the stages that read them are still to come: an eighth of the machine.
 fn memory_bytes() -> u64 {
     machine_bytes() / 8
+}
+
+/// What a panic is to the user.
+fn defect(panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Fault::failed(format!("stopped by a defect: {text}"))
+        .help("this is a bug in ncf-pipe: please report it with the pipeline file and this message")
 }
 
 struct Runner<'a> {
@@ -120,7 +131,8 @@ pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Obser
                 .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, || runner.work());
             if let Err(error) = spawned {
-                observer.warning(&format!("running {n} stages at a time: no more threads can be made ({error})"));
+                let text = format!("running {n} stages at a time: no more threads can be made ({error})");
+                runner.tell(|observer| observer.warning(&text));
                 break;
             }
         }
@@ -173,7 +185,17 @@ impl Runner<'_> {
                 let seconds = begun.elapsed().as_secs_f64();
                 table = self.table();
                 table.running -= 1;
-                self.settle(&mut table, id, &producers, made, seconds);
+                // Whatever goes wrong here, nobody may be left waiting.
+                let settled = catch_unwind(AssertUnwindSafe(|| self.settle(&mut table, id, &producers, made, seconds)));
+                if let Err(panic) = settled {
+                    table.stopped = true;
+                    let Fault { class, message, help, .. } = defect(panic.as_ref());
+                    let (class, error) = (Some(class), Some(message));
+                    let report = StageReport { status: Status::Failed, class, error, help, ..self.blank(id) };
+                    if let Some(slot) = table.slots.get_mut(&id) {
+                        slot.report = Some(report);
+                    }
+                }
                 self.changed.notify_all();
             } else if table.running == 0 {
                 return;
@@ -213,14 +235,14 @@ impl Runner<'_> {
             memory: &self.memory,
             lease: &self.lease,
         };
-        catch_unwind(AssertUnwindSafe(|| make(&job))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Made::failed(
-                Fault::failed(format!("stopped by a defect: {text}"))
-                    .help("this is a bug in ncf-pipe: please report it with the pipeline file and this message"),
-            )
-        })
+        catch_unwind(AssertUnwindSafe(|| make(&job))).unwrap_or_else(|panic| Made::failed(defect(panic.as_ref())))
+    }
+
+    /// Tells the observer something. One that panics is no reason to stop.
+    fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if catch_unwind(AssertUnwindSafe(|| what(self.observer))).is_err() {
+            tracing::debug!("an observer panicked");
+        }
     }
 
     /// Records what became of a node and offers what waits for it.
@@ -241,7 +263,8 @@ impl Runner<'_> {
                 if let Some(damaged) = &error.damaged
                     && self.remake(table, id, producers, &damaged.path)
                 {
-                    self.observer.warning(&format!("{error}: `{}` runs again", damaged.producer));
+                    let text = format!("{error}: `{}` runs again", damaged.producer);
+                    self.tell(|observer| observer.warning(&text));
                     return;
                 }
                 if error.class == Class::Cancelled {
@@ -261,11 +284,11 @@ impl Runner<'_> {
             slot.report = Some(report.clone());
         }
         let done = table.slots.values().filter(|slot| slot.report.is_some()).count();
-        self.observer.finished(&report, done, self.places.len());
         for consumer in self.graph.consumers(id) {
             self.offer(table, consumer);
         }
         self.let_go(table, id);
+        self.tell(|observer| observer.finished(&report, done, self.places.len()));
     }
 
     /// Frees what the node and its producers hold in memory, where nobody is left to take it.

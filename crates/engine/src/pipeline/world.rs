@@ -10,11 +10,11 @@ use crate::pipeline::graph::Node;
 
 /// Answers the questions that a plan asks. The same answers give the same plan.
 pub trait Oracle {
-    /// The content of a file outside the store.
+    /// The content of a file outside the store, unless the run is `cancelled` while it is read.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn source(&self, path: &Path) -> Result<SourceDigest, StoreError>;
+    /// When it cannot be read, or [`StoreError::Cancelled`].
+    fn source(&self, path: &Path, cancelled: &dyn Fn() -> bool) -> Result<SourceDigest, StoreError>;
     /// What is stored under a key.
     fn lookup(&self, key: &StageKey) -> Lookup;
     /// Whether all files of a manifest are there and whole.
@@ -42,8 +42,8 @@ pub struct World {
 }
 
 impl Oracle for World {
-    fn source(&self, path: &Path) -> Result<SourceDigest, StoreError> {
-        self.store.digest_source(&self.workdir.join(path))
+    fn source(&self, path: &Path, cancelled: &dyn Fn() -> bool) -> Result<SourceDigest, StoreError> {
+        self.store.digest_source_until(&self.workdir.join(path), cancelled)
     }
 
     fn lookup(&self, key: &StageKey) -> Lookup {

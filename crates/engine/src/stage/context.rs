@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
@@ -47,24 +47,43 @@ impl Progress for Silent {
     fn remark(&self, _: &str) {}
 }
 
-/// Whether the run was asked to stop. Long loops ask at least every 100 ms.
+/// Whether the run was asked to stop, or to save what it has. Long loops ask at least every 100 ms.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    stop: Arc<AtomicBool>,
+    /// Set by a signal handler, which can do no more.
+    save: Arc<AtomicBool>,
+    /// How often `save` was found set.
+    saves: Arc<AtomicU64>,
+}
 
 impl Cancel {
     /// Asks the run to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Whether the run was asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// The flag itself, for a signal handler.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.stop)
+    }
+
+    /// The flag that asks all that is going on to write a checkpoint soon and to go on, for a signal handler.
+    pub fn save_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.save)
+    }
+
+    /// How often checkpoints were asked for: whoever can write one does when this is not what it was before.
+    pub fn saves(&self) -> u64 {
+        if self.save.swap(false, Ordering::Relaxed) {
+            self.saves.fetch_add(1, Ordering::Relaxed);
+        }
+        self.saves.load(Ordering::Relaxed)
     }
 
     /// Stops the caller if the run was asked to stop.

@@ -8,6 +8,8 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::stage::{DamagedFile, Fault, Memory, Result};
 
 /// A stored file and the digest that its bytes must have.
@@ -122,8 +124,16 @@ impl SourceFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(&self) -> Result<SourceReader> {
-        let file = File::open(&self.path)
-            .map_err(|error| Fault::io(format!("cannot open `{}`", self.path.display()), error))?;
+        let file = File::open(&self.path).map_err(|error| match error.kind() {
+            // It was there when it was hashed.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+                changed(&self.path, &format!(": {error}"))
+            }
+            _ => cannot("open", &self.path, &error),
+        })?;
+        if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(changed(&self.path, ": it is no file any more"));
+        }
         let Self { path, digest, size } = self.clone();
         Ok(SourceReader::new(file, &FileRef { path, digest, size }, Origin::Outside))
     }
@@ -203,13 +213,38 @@ impl SourceReader {
         }
         match &self.origin {
             Origin::Stored { producer } => Err(damaged(&self.expected, producer)),
-            Origin::Outside => {
-                let path = self.expected.path.display();
-                Err(Fault::data(format!("input `{path}` changed while the run was reading it"))
-                    .help("run again once nothing writes to the file any more"))
-            }
+            Origin::Outside => Err(changed(&self.expected.path, "")),
         }
     }
+}
+
+/// A source that is not what was hashed.
+fn changed(path: &Path, how: &str) -> Fault {
+    Fault::data(format!("input `{}` changed while the run was reading it{how}", path.display()))
+        .help("run again once nothing writes to the file any more")
+}
+
+/// A file that the system does not let a stage have.
+fn cannot(action: &str, path: &Path, error: &io::Error) -> Fault {
+    let fault = Fault::io(format!("cannot {action} `{}`", path.display()), error);
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => fault.help(space(path)),
+        _ if is_short_of_files(error) => fault.help("raise the limit of open files (`ulimit -n`)"),
+        _ => fault,
+    }
+}
+
+/// Whether the process or the system has too many files open.
+fn is_short_of_files(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
+
+/// What to do when there may be no room for a file at `path`: says how much there is.
+pub fn space(path: &Path) -> String {
+    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok());
+    let free = stat.and_then(|stat| stat.f_bavail.checked_mul(stat.f_frsize));
+    let free = free.map_or_else(String::new, |bytes| format!("{bytes} bytes are free: "));
+    format!("{free}free some space, or put the store elsewhere with `--store DIR`")
 }
 
 /// A file that a stage has finished writing.
@@ -245,7 +280,7 @@ impl OutFile {
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(|error| Fault::io(format!("cannot create `{}`", path.display()), error))?;
+            .map_err(|error| cannot("create", &path, &error))?;
         Ok(Self { name: name.to_owned(), path, file, hasher: blake3::Hasher::new(), size: 0, done })
     }
 
@@ -259,8 +294,11 @@ impl OutFile {
 
     /// Turns a write error into one that names the file and says what to do.
     pub fn error(&self, error: &dyn std::fmt::Display) -> Fault {
-        Fault::io(format!("cannot write `{}`", self.path.display()), error)
-            .help("free some space, or put the store elsewhere with `--store DIR`")
+        Fault::io(format!("cannot write `{}`", self.path.display()), error).help(format!(
+            "{} bytes of it are written, {}",
+            self.size,
+            space(&self.path)
+        ))
     }
 
     /// Makes the bytes durable and counts the file as written.
@@ -308,5 +346,36 @@ impl Seek for OutFile {
             io::SeekFrom::Current(0) | io::SeekFrom::End(0) => Ok(self.size),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "output files are written front to back")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::Class;
+
+    #[test]
+    fn a_source_that_is_gone_or_no_file_any_more_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().join("gone"), dir.path().to_owned()] {
+            let source = SourceFile { path: path.clone(), digest: String::new(), size: 1 };
+            let fault = source.open().unwrap_err();
+            assert_eq!(fault.class, Class::Data);
+            assert!(fault.message.starts_with(&format!("input `{}` changed", path.display())), "{fault}");
+            assert!(fault.help.unwrap().contains("run again"));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_the_bytes_that_are_free() {
+        let (dir, full) = (tempfile::tempdir().unwrap(), io::Error::from_raw_os_error(28));
+        let (done, _) = std::sync::mpsc::channel();
+        let file = OutFile::create(dir.path(), "a", done.clone()).unwrap();
+        for fault in [file.error(&full), cannot("create", &dir.path().join("b"), &full)] {
+            assert!(fault.help.as_ref().unwrap().contains(" bytes are free: free some space"), "{fault:?}");
+        }
+        // EMFILE.
+        let many = cannot("create", &dir.path().join("b"), &io::Error::from_raw_os_error(24));
+        assert!(many.help.unwrap().contains("ulimit -n"));
     }
 }

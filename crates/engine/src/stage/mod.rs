@@ -16,6 +16,6 @@ pub use ncf_pipe_fault::{Class, DamagedFile, Fault, Result};
 
 pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Past, Progress, Silent};
 pub use error::ParamError;
-pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
+pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written, space};
 pub use memory::{Memory, machine_bytes};
 pub use registry::{DynStage, Registry, Source, Stage, StageKind};

@@ -107,12 +107,17 @@ impl Checkpoint {
                 .help("free some space, or put the store elsewhere with `--store DIR`")
         };
         let bytes = self.to_bytes(fingerprint)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| failed(&error))?;
+        // What the system said; the library adds a path that means nothing to anybody.
+        let system = |error: std::io::Error| match std::error::Error::source(&error) {
+            Some(system) => failed(&system),
+            None => failed(&error),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(system)?;
         file.write_all(blake3::hash(&bytes).as_bytes())
             .and_then(|()| file.write_all(&bytes))
             .and_then(|()| file.as_file().sync_all())
-            .map_err(|error| failed(&error))?;
-        file.persist(dir.join(FILE)).map_err(|error| failed(&error.error))?;
+            .map_err(system)?;
+        file.persist(dir.join(FILE)).map_err(|error| system(error.error))?;
         Ok(())
     }
 

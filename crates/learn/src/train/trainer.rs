@@ -42,6 +42,8 @@ pub struct Watch<'a> {
     pub record: &'a dyn Fn(&Record),
     /// Asked after each step whether to stop.
     pub cancelled: &'a dyn Fn() -> bool,
+    /// Asked after each step how often a checkpoint was asked for: another answer than before has one written.
+    pub saves: &'a dyn Fn() -> u64,
 }
 
 /// A training run.
@@ -134,8 +136,9 @@ impl Training<'_> {
         let fingerprint = checkpoint::fingerprint(recipe, engine.name(), seed, &data, self.start);
         let validation = source.validation()?;
         let progress = Progress::default();
-        let saved = Instant::now();
-        Run { training: *self, source: &source, validation, engine, fingerprint, progress, samples: 0, saved }.run()
+        let (saved, asked) = (Instant::now(), (self.watch.saves)());
+        Run { training: *self, source: &source, validation, engine, fingerprint, progress, samples: 0, saved, asked }
+            .run()
     }
 }
 
@@ -152,6 +155,8 @@ struct Run<'a> {
     samples: u64,
     /// When the last checkpoint was written.
     saved: Instant,
+    /// How often one had been asked for by then.
+    asked: u64,
 }
 
 /// What the thread that draws samples hands over.
@@ -275,7 +280,7 @@ impl Run<'_> {
             // The rest of the epoch is left out.
             self.finish_epoch()?;
         }
-        if self.saved.elapsed() > SAVE_EVERY {
+        if self.saved.elapsed() > SAVE_EVERY || self.asked != (self.training.watch.saves)() {
             self.save()?;
         }
         Ok(())
@@ -386,7 +391,7 @@ impl Run<'_> {
         let Some(dir) = self.training.scratch else { return Ok(()) };
         let checkpoint = Checkpoint { state: self.engine.state()?, progress: self.progress.clone() };
         checkpoint.save(dir, &self.fingerprint)?;
-        self.saved = Instant::now();
+        (self.saved, self.asked) = (Instant::now(), (self.training.watch.saves)());
         Ok(())
     }
 }

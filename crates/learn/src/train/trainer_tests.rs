@@ -54,7 +54,7 @@ fn recipe() -> Recipe {
 }
 
 const SILENT: Watch<'static> =
-    Watch { start: &|_, _| {}, advance: &|_| {}, remark: &|_| {}, record: &|_| {}, cancelled: &|| false };
+    Watch { start: &|_, _| {}, advance: &|_| {}, remark: &|_| {}, record: &|_| {}, cancelled: &|| false, saves: &|| 0 };
 
 fn run(recipe: &Recipe) -> Result<Outcome> {
     train(recipe, 5, World::new().data(), None, SILENT)
@@ -254,9 +254,33 @@ fn progress_counts_every_sample_once() {
         remark: &|_| remarks.set(remarks.get() + 1),
         record: &|_| {},
         cancelled: &|| false,
+        saves: &|| 0,
     };
     let outcome = train(&recipe(), 5, World::new().data(), None, watch).unwrap();
     assert_eq!((total.get(), done.get(), outcome.samples, remarks.get()), (14_400, 14_400, 14_400, 12));
+}
+
+#[test]
+fn a_checkpoint_is_written_when_one_is_asked_for_and_training_goes_on_as_if_not() {
+    let (recipe, world, dir) = (recipe(), World::new(), tempfile::tempdir().unwrap());
+    let (steps, written) = (Cell::new(0u64), Cell::new(None));
+    let file = dir.path().join(checkpoint::FILE);
+    let watch = Watch {
+        // Asked for once, in the fifth step; it is there in the sixth, long before the next is due by time.
+        saves: &|| u64::from(steps.get() >= 5),
+        advance: &|_| {
+            steps.set(steps.get() + 1);
+            if steps.get() == 5 {
+                assert!(!file.exists());
+            } else if steps.get() == 6 {
+                written.set(Some(file.exists()));
+            }
+        },
+        ..SILENT
+    };
+    let outcome = train(&recipe, 5, world.data(), Some(dir.path()), watch).unwrap();
+    assert_eq!(written.get(), Some(true));
+    assert_eq!(bytes(&outcome, &recipe), bytes(&run(&recipe).unwrap(), &recipe));
 }
 
 #[test]

@@ -243,3 +243,20 @@ fn a_full_check_reports_and_repairs() {
     assert_eq!(store.check(&good, Trust::Always), Ok(()));
     assert_eq!(store.lookup(&flipped.key), Lookup::Miss);
 }
+
+#[test]
+fn a_manifest_that_lies_about_a_size_costs_its_own_stage_and_no_blob() {
+    let (_dir, store) = new_store();
+    let sound = put(&store, 1, &[("a.bin", b"shared")]);
+    let mut forged = put(&store, 2, &[("a.bin", b"shared")]);
+    let entry = FileEntry { digest: Digest::of(b"shared"), size: 0 };
+    let outputs = OutputEntry::new("toy", BTreeMap::from([("a.bin".to_owned(), entry)]));
+    forged.outputs = BTreeMap::from([("out".to_owned(), outputs)]);
+    forged.seal();
+    assert_eq!(words(store.check(&forged, Trust::Stat)), ["a.bin: size 6 instead of 0"]);
+    assert_eq!(store.check(&sound, Trust::Always), Ok(()));
+    // One that is cut is moved away as before.
+    overwrite(&blobs(&store, &sound)[0], b"sha");
+    assert_eq!(words(store.check(&sound, Trust::Stat)), ["a.bin: size 3 instead of 6"]);
+    assert!(!blobs(&store, &sound)[0].exists());
+}

@@ -210,3 +210,47 @@ fn only_a_store_or_an_empty_place_can_be_opened() {
     put(&again, 2, &[("a.txt", b"bytes")]);
     assert_eq!(fs::read_to_string(&format).unwrap(), "ncf-pipe store 1\n");
 }
+
+#[test]
+fn checkpoints_that_were_being_written_when_a_run_was_killed_are_removed() {
+    let (_dir, store) = new_store();
+    let scratch = store.begin(acquire(&store, 1), None).unwrap().scratch().to_owned();
+    fs::write(scratch.join(".tmpAbC123"), "half").unwrap();
+    fs::write(scratch.join("checkpoint"), "whole").unwrap();
+    let work = store.begin(acquire(&store, 1), None).unwrap();
+    assert_eq!(work.scratch(), scratch);
+    let left: Vec<_> = fs::read_dir(&scratch).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["checkpoint"]);
+}
+
+#[test]
+fn over_a_store_that_can_only_be_read_hits_are_found_and_the_rest_is_kept_above() {
+    let (dir, below) = new_store();
+    let one = put(&below, 1, &[("a.txt", b"A")]);
+    below.set_ref("p", "s", &one.key).unwrap();
+    let damaged = put(&below, 3, &[("c.txt", b"C")]);
+    overwrite(&blobs(&below, &damaged)[0], b"X");
+    let before = below.du();
+    let over = Store::open_over(dir.path().join("over"), below.made_read_only()).unwrap();
+    assert!(!over.is_read_only());
+    assert_eq!(hit(&over, 1), one);
+    assert_eq!(over.last_manifest("p", "s"), Some(one.clone()));
+    assert_eq!(over.check(&one, Trust::Always), Ok(()));
+    assert_eq!(fs::read(&blobs(&over, &one)[0]).unwrap(), b"A");
+    over.set_ref("p", "s", &one.key).unwrap();
+    drop(over.lease().unwrap());
+    over.flush().unwrap();
+    assert!(!over.dir().exists(), "nothing was missing");
+    // A miss is kept above, and so is what replaces damage, which stays where it is.
+    let two = put(&over, 2, &[("b.txt", b"B")]);
+    assert_eq!(hit(&over, 2), two);
+    for trust in [Trust::Always, Trust::Stat] {
+        assert!(over.check(&damaged, trust).is_err());
+    }
+    let mended = put(&over, 3, &[("c.txt", b"C")]);
+    assert_eq!(over.check(&mended, Trust::Always), Ok(()));
+    assert_eq!(over.all_manifests().len(), 4);
+    let shown = over.view(&one, &dir.path().join("outputs"), Path::new("p/s")).unwrap();
+    assert_eq!(fs::read(shown.join("a.txt")).unwrap(), b"A");
+    assert_eq!(Store::open(dir.path().join("store")).unwrap().du(), before);
+}

@@ -113,3 +113,15 @@ fn a_source_that_changes_while_it_is_read_is_refused() {
     });
     store.digest_source(&path).unwrap();
 }
+
+#[test]
+fn hashing_a_large_file_stops_when_asked() {
+    let (dir, store) = new_store();
+    let path = dir.path().join("a");
+    // A gigabyte of nothing, which takes longer to hash than what is asked of it here.
+    File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let stop = || asked.replace(asked.get() + 1) == 3;
+    assert!(matches!(store.digest_source_until(&path, &stop), Err(StoreError::Cancelled)));
+    assert_eq!(asked.get(), 4, "three pieces were read");
+}

@@ -1,3 +1,5 @@
+use crate::cache::host::Owner;
+use crate::cache::host::tests::{dead, elsewhere};
 use crate::cache::view_dir::ViewDir;
 use crate::cache::{Trust, memo};
 
@@ -242,6 +244,47 @@ fn a_listing_that_is_garbage_or_lies_does_no_harm() {
         assert_eq!(shown.names(), [".ncf-pipe-view.json", "a.txt", "manifest.json"]);
     }
     assert_eq!(fs::read(outside).unwrap(), b"mine");
+}
+
+#[test]
+fn without_a_listing_what_the_manifest_says_is_replaced_and_the_users_files_are_not() {
+    let shown = Shown::new();
+    let one = put(&shown.store, 1, &[("a.txt", b"A"), ("b.txt", b"B")]);
+    let two = put(&shown.store, 2, &[("a.txt", b"A2")]);
+    for listing in [Some(""), None] {
+        shown.view(&one).unwrap();
+        fs::remove_file(shown.path(".ncf-pipe-view.json")).unwrap();
+        if let Some(text) = listing {
+            fs::write(shown.path(".ncf-pipe-view.json"), text).unwrap();
+        }
+        shown.view(&two).unwrap();
+        assert_eq!(shown.names(), [".ncf-pipe-view.json", "a.txt", "manifest.json"]);
+        assert_eq!(shown.read("a.txt"), "A2");
+    }
+    // A file that is not what the manifest says may be the user's, and so may a manifest that was edited.
+    for (name, text) in [("a.txt", "mine"), ("manifest.json", "{}")] {
+        shown.view(&one).unwrap();
+        fs::remove_file(shown.path(".ncf-pipe-view.json")).unwrap();
+        fs::remove_file(shown.path(name)).unwrap();
+        fs::write(shown.path(name), text).unwrap();
+        let error = shown.view(&two).unwrap_err();
+        assert!(error.to_string().contains("in the way"), "{error}");
+        assert_eq!(shown.read(name), text);
+        fs::remove_dir_all(&shown.root).unwrap();
+    }
+}
+
+#[test]
+fn temporary_files_of_dead_processes_are_swept_when_something_is_shown() {
+    let shown = Shown::new();
+    shown.view(&put(&shown.store, 1, &[("a.txt", b"A")])).unwrap();
+    let left = [dead(), elsewhere(), Owner::this()].map(|owner| format!(".ncf-pipe-{}7.tmp", owner.prefix()));
+    for name in &left {
+        fs::write(shown.path(name), "half").unwrap();
+    }
+    shown.view(&put(&shown.store, 2, &[("a.txt", b"A2")])).unwrap();
+    let there = left.map(|name| shown.path(&name).exists());
+    assert_eq!(there, [false, true, true], "of another host nothing is known for a day");
 }
 
 #[test]
