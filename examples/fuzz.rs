@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+#[allow(unreachable_pub, reason = "the tests use it too")]
 #[path = "../tests/it/fuzz.rs"]
 mod fuzz;
 

@@ -1,6 +1,7 @@
 //! `ncf-pipe compare`: results side by side.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use clap::Args;
 use serde_json::json;
@@ -99,7 +100,7 @@ fn side_by_side(evaluations: &[(String, Metrics, f64)]) -> String {
             table.row(cells);
         }
         table.numbers_from(1);
-        out += &format!("{protocol} ranking\n{}\n\n", table.text());
+        let _ = write!(out, "{protocol} ranking\n{}\n\n", table.text());
     }
     out
 }

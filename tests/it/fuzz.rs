@@ -11,19 +11,22 @@ use ncf_pipe::config;
 use ncf_pipe::data::read::{File, Format, Hooks, OnBadLine, Options, read_text};
 use ncf_pipe::model::{Config, Weights};
 
+/// What is done with an input.
+pub type Work = Box<dyn Fn(&[u8])>;
+
 /// One kind of input and what is done with it.
-pub struct Target {
+pub(crate) struct Target {
     /// Its name.
     pub name: &'static str,
     /// Whole inputs, to be mutated.
     pub seeds: Vec<Vec<u8>>,
     /// What is done with an input.
-    pub work: Box<dyn Fn(&[u8])>,
+    pub work: Work,
 }
 
 /// What a round of inputs came to.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// How many inputs were tried.
     pub inputs: u64,
     /// The number of each input that panicked, with what it said.
@@ -104,7 +107,7 @@ const ODD: &[&[u8]] = &[
 
 impl Target {
     /// The input of a number: a seed with one to eight mutations.
-    pub fn input(&self, number: u64) -> Vec<u8> {
+    pub(crate) fn input(&self, number: u64) -> Vec<u8> {
         let mut draws = Draws(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let mut bytes = self.seeds[draws.below(self.seeds.len())].clone();
         for _ in 0..=draws.below(8) {
@@ -124,7 +127,8 @@ impl Target {
                 5 => {
                     let end = (at + draws.below(40)).min(bytes.len());
                     let part = bytes[at..end].to_vec();
-                    let times = 1 + draws.below(if draws.below(50) == 0 { 2000 } else { 4 });
+                    let most = if draws.below(50) == 0 { 2000 } else { 4 };
+                    let times = 1 + draws.below(most);
                     let many: Vec<u8> = part.iter().copied().cycle().take(part.len() * times).collect();
                     bytes.splice(at..at, many);
                 }
@@ -146,7 +150,7 @@ impl Target {
     }
 
     /// Tries the inputs of these numbers.
-    pub fn run(&self, numbers: std::ops::Range<u64>, until: Option<Instant>) -> Found {
+    pub(crate) fn run(&self, numbers: std::ops::Range<u64>, until: Option<Instant>) -> Found {
         let mut found = Found::default();
         for number in numbers {
             if until.is_some_and(|until| number % 64 == 0 && Instant::now() > until) {
@@ -217,7 +221,7 @@ fn weights() -> (Config, Vec<u8>) {
 }
 
 /// All targets. The store of the manifests lies in `dir`.
-pub fn targets(dir: &std::path::Path) -> Vec<Target> {
+pub(crate) fn targets(dir: &std::path::Path) -> Vec<Target> {
     let yaml = |bytes: &[u8]| drop(config::parse("fuzz.yaml", bytes, &[]));
     let mut all = vec![Target {
         name: "yaml",

@@ -1,5 +1,13 @@
 //! Writes every chart as SVG and as light and dark PNG into a folder: `cargo run --example gallery -- FOLDER`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::path::PathBuf;
 
 use ncf_pipe_figures::plot::Style;

@@ -1,5 +1,13 @@
 //! Writes the page of a made-up sweep: `cargo run --example sweep -- report.html`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -1,5 +1,12 @@
 //! Times the paired bootstrap: `cargo run --release --example bootstrap_time -- [USERS] [RESAMPLES]`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;

@@ -2,6 +2,14 @@
 //!
 //! `cargo run --example tensorboard_events -- DIRECTORY`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::error::Error;
 use std::fs::File;
 use std::fs::create_dir_all;

@@ -1,5 +1,12 @@
 //! What holds for any data.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
 #![allow(missing_docs)]
 
 use ncf_pipe_stats::bootstrap::Options as BootstrapOptions;

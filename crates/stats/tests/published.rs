@@ -1,5 +1,12 @@
 //! Worked examples from the literature, with the digits that were printed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a test that cannot go on fails"
+)]
 #![allow(missing_docs)]
 
 use ncf_pipe_stats::hypothesis::Alternative;

@@ -11,6 +11,9 @@ use crate::page::{Figure, Level, Note};
 use crate::stage::{Artifact, ArtifactDir};
 use crate::stages::learning_curves;
 
+/// A trained model: the name and the coordinates of its stage, and its files.
+type Trained<'a> = (String, &'a BTreeMap<String, serde_json::Value>, ArtifactDir);
+
 /// Draws all figures; what cannot be drawn becomes a note.
 pub(super) fn figures(stored: &Stored, notes: &mut Vec<Note>) -> Result<Vec<Figure>, Failed> {
     let mut figures: Vec<Figure> = Vec::new();
@@ -25,7 +28,7 @@ pub(super) fn figures(stored: &Stored, notes: &mut Vec<Note>) -> Result<Vec<Figu
             add(title(&chart).to_owned(), format!("From the stage `{}`.", node.name()), &chart, notes);
         }
     }
-    let mut trained: BTreeMap<&str, Vec<(String, &BTreeMap<String, serde_json::Value>, ArtifactDir)>> = BTreeMap::new();
+    let mut trained: BTreeMap<&str, Vec<Trained<'_>>> = BTreeMap::new();
     for (_, node) in stored.nodes() {
         if let Some(dir) = stored.artifact(node, Model::KIND).filter(|dir| dir.has("history.parquet")) {
             trained.entry(&node.stage).or_default().push((node.name(), &node.cell, dir));
@@ -62,6 +65,6 @@ fn title(chart: &Chart) -> &str {
 fn for_page(svg: &str) -> String {
     let Some((before, rest)) = svg.split_once("<style>") else { return svg.to_owned() };
     let Some((css, after)) = rest.split_once("</style>") else { return svg.to_owned() };
-    let css = css.replace("#fig{", "&{").replace("#fig ", "");
+    let css = css.replace("#fig{", "&amp;{").replace("#fig ", "");
     format!("{before}<style>{css}</style>{after}")
 }

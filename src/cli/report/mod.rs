@@ -115,7 +115,8 @@ fn notes(stored: &Stored) -> Vec<Note> {
 /// How to get the same results again: the command, the versions, and the content of what was read.
 fn reproduce(args: &ReportArgs, stored: &Stored) -> Reproduce {
     let file = quoted(&args.file.file.display().to_string());
-    let sets: String = args.file.sets.iter().map(|set| format!(" --set {}", quoted(set))).collect();
+    let sets: Vec<String> = args.file.sets.iter().map(|set| format!(" --set {}", quoted(set))).collect();
+    let sets = sets.concat();
     let commands = vec![
         Command { purpose: "Run what is not there yet".to_owned(), line: format!("ncf-pipe run {file}{sets}") },
         Command { purpose: "Write this page".to_owned(), line: format!("ncf-pipe report {file}{sets}") },

@@ -1,5 +1,7 @@
 //! The tables and the summary of the page.
 
+use std::fmt::Write;
+
 use crate::artifacts::comparison::{Comparison, Group, Test};
 use crate::artifacts::metrics::Metrics;
 use crate::cli::exit::Failed;
@@ -105,7 +107,7 @@ fn of_groups(stage: &str, protocol: &str, groups: &[&Group], tests: &[Test]) -> 
     let repeats = groups.iter().any(|group| group.runs > 1);
     let mut caption = if repeats { "Mean ± standard deviation over runs.".to_owned() } else { String::new() };
     if let Some(baseline) = baseline {
-        caption += &format!(" The baseline is {}; * differs from it over users after correction.", baseline.name);
+        let _ = write!(caption, " The baseline is {}; * differs from it over users after correction.", baseline.name);
     }
     Table {
         title: format!("{stage}: {protocol} ranking"),

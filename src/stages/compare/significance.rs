@@ -211,6 +211,8 @@ fn correct(tests: &mut [Test], terms: &Terms<'_>) -> Result<()> {
         test.p_adjusted = Some(adjusted);
         test.is_significant = Some(adjusted <= 1.0 - terms.level);
     }
-    tests.iter_mut().for_each(|test| test.correction.clone_from(&said));
+    for test in tests {
+        test.correction.clone_from(&said);
+    }
     Ok(())
 }

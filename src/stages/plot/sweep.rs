@@ -8,6 +8,9 @@ use crate::stage::{Fault, Result};
 use crate::stages::cells::{Cell, labels, shown, values};
 use crate::stages::plot::{Bars, Heat, Sweep, Title, axis, nothing};
 
+/// Values of an axis with what was measured there.
+type Points<'a> = Vec<(&'a Value, &'a Spread)>;
+
 /// The groups that have the metric, in one protocol.
 fn groups<'a>(results: &'a Comparison, metric: &str, protocol: Option<&str>) -> Result<Vec<(&'a Group, &'a Spread)>> {
     let mut protocols: Vec<&str> = results.groups.iter().map(|group| group.protocol.as_str()).collect();
@@ -35,8 +38,8 @@ fn groups<'a>(results: &'a Comparison, metric: &str, protocol: Option<&str>) -> 
 }
 
 /// The groups by the value of an axis: one list for each combination of the others, named after it.
-fn by_axis<'a>(found: &[(&'a Group, &'a Spread)], x: &str) -> Result<Vec<(String, Vec<(&'a Value, &'a Spread)>)>> {
-    let mut lists: Vec<(String, Cell, Vec<(&Value, &Spread)>)> = Vec::new();
+fn by_axis<'a>(found: &[(&'a Group, &'a Spread)], x: &str) -> Result<Vec<(String, Points<'a>)>> {
+    let mut lists: Vec<(String, Cell, Points<'_>)> = Vec::new();
     for (group, spread) in found {
         let Some(value) = group.cell.get(x) else { continue };
         let mut rest = group.cell.clone();

@@ -316,25 +316,6 @@ fn values_of_an_axis_differ_by_type() {
 }
 
 #[test]
-fn a_sampled_matrix_draws_cells_and_crosses_the_others() {
-    let text = |cells: u32| {
-        format!(
-            "name: a\nstages:\n  t:\n    kind: b\n    x: [\"${{rate}}\", \"${{kind}}\", \"${{seed}}\"]\n    matrix:\n      \
-             rate: {{log_uniform: [1e-4, 1e-1]}}\n      kind: [u, v]\n      seed: [1, 2]\n      \
-             exclude: [{{kind: u, seed: 2}}]\n      sample: {{cells: {cells}, seed: 3, cross: [seed]}}\n"
-        )
-    };
-    let cells = |n: u32| parsed(&text(n)).unwrap().stages[0].matrix.as_ref().unwrap().cells().to_vec();
-    let (few, many) = (cells(4), cells(8));
-    assert!(few.iter().all(|cell| many.contains(cell)));
-    // Of 8 drawn pairs each has seed 1, and seed 2 unless it is of kind `u`.
-    let of = |seed: i64, kind: &str| many.iter().filter(|cell| cell["seed"] == seed && cell["kind"] == kind).count();
-    assert_eq!(of(1, "u") + of(1, "v"), 8);
-    assert_eq!((of(2, "u"), of(2, "v")), (0, of(1, "v")));
-    assert!(of(1, "u") > 0 && of(1, "v") > 0, "both kinds are drawn");
-}
-
-#[test]
 fn a_matrix_has_at_most_ten_thousand_cells() {
     let axis = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
     let text = |a: usize, b: usize| {
