@@ -172,10 +172,28 @@ fn failures(report: &RunReport) {
     }
     let skipped = report.count(Status::Skipped);
     if skipped > 0 {
-        let names: Vec<&str> =
-            report.stages.iter().filter(|s| s.status == Status::Skipped).map(|s| s.name.as_str()).collect();
-        print::note(&format!("not run: {}", names.join(", ")));
+        print::note(&format!("not run: {}", named(report, skipped)));
     }
+}
+
+/// The stages that were not run; cells are counted where there are many, so that what matters is not lost among them.
+fn named(report: &RunReport, skipped: usize) -> String {
+    let all = || report.stages.iter().filter(|stage| stage.status == Status::Skipped);
+    if skipped <= 12 {
+        return all().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", ");
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for stage in all() {
+        match counts.iter_mut().find(|(name, _)| *name == stage.stage) {
+            Some((_, cells)) => *cells += 1,
+            None => counts.push((&stage.stage, 1)),
+        }
+    }
+    let named = counts.iter().map(|(name, cells)| match cells {
+        1 => (*name).to_owned(),
+        cells => format!("{name} ({cells} cells)"),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn exit_code(report: &RunReport) -> u8 {

@@ -5,7 +5,7 @@
     clippy::print_stdout,
     clippy::format_push_string,
     clippy::format_collect,
-    reason = "a test that cannot go on fails"
+    reason = "a program for developers"
 )]
 
 #[path = "../tests/support/mod.rs"]

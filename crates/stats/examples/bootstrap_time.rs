@@ -1,13 +1,6 @@
 //! Times the paired bootstrap: `cargo run --release --example bootstrap_time -- [USERS] [RESAMPLES]`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::format_push_string,
-    clippy::format_collect,
-    reason = "a test that cannot go on fails"
-)]
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program's output")]
 
 use std::error::Error;
 use std::time::Instant;

@@ -71,8 +71,11 @@ pub(super) fn main(global: &Global, args: &ReportArgs) -> Outcome {
 /// The comment at the top of the pipeline file, which says what it is for.
 fn description(args: &ReportArgs) -> String {
     let text = fs::read_to_string(&args.file.file).unwrap_or_default();
-    let comment =
-        text.lines().map_while(|line| line.strip_prefix('#')).filter(|line| !line.contains("yaml-language-server"));
+    let comment = text
+        .trim_start()
+        .lines()
+        .map_while(|line| line.strip_prefix('#'))
+        .filter(|line| !line.contains("yaml-language-server"));
     let lines: Vec<&str> = comment.map(str::trim).collect();
     lines.join("\n").trim().to_owned()
 }

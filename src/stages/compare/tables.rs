@@ -100,7 +100,8 @@ fn table(comparison: &Comparison, protocol: &str, metrics: &[String], level: f64
             test: format!("{name} over {over}"),
             alternative: test.alternative.clone(),
             correction: test.correction.clone(),
-            level: 1.0 - level,
+            // Without what binary fractions add: 0.05, not 0.050000000000000044.
+            level: ((1.0 - level) * 1e6).round() / 1e6,
             strict: None,
         })
     });
@@ -110,6 +111,6 @@ fn table(comparison: &Comparison, protocol: &str, metrics: &[String], level: f64
         rows,
         baseline: groups.iter().position(|group| group.is_baseline),
         significance,
-        notes: if repeats { vec!["±: one standard deviation over runs.".to_owned()] } else { Vec::new() },
+        notes: if repeats { vec!["Means and standard deviations are over runs.".to_owned()] } else { Vec::new() },
     }
 }
