@@ -75,7 +75,8 @@ fn description(args: &ReportArgs) -> String {
         .trim_start()
         .lines()
         .map_while(|line| line.strip_prefix('#'))
-        .filter(|line| !line.contains("yaml-language-server"));
+        // How to run it stands at the end of the page.
+        .filter(|line| !line.contains("yaml-language-server") && !line.starts_with("   "));
     let lines: Vec<&str> = comment.map(str::trim).collect();
     lines.join("\n").trim().to_owned()
 }
