@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pipeline", "crates/engine", &["config", "cache", "stage"]),
     ("data", "crates/data", &["fault"]),
     ("kernel", "crates/kernel", &[]),
+    ("gpu", "crates/gpu", &["kernel"]),
     ("model", "crates/learn", &["fault", "kernel"]),
     ("loss", "crates/learn", &[]),
     ("metric", "crates/learn", &[]),

@@ -1,0 +1,53 @@
+//! The kernels through NVIDIA's compilers, where those are installed: `shared/gpu/cuda-env.sh` does so without a GPU.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use ncf_pipe_gpu::{KERNELS, source};
+
+/// A100, and H100 and H200.
+const CARDS: [&str; 2] = ["80", "90"];
+
+#[test]
+fn nvcc_compiles_all_kernels() {
+    let home = env::var("CUDA_HOME").unwrap_or_default();
+    let nvcc = Path::new(&home).join("bin/nvcc");
+    if home.is_empty() || !nvcc.exists() {
+        return println!("skipped: no CUDA toolchain (`CUDA_HOME` has no bin/nvcc)");
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = dir.join("all.cu");
+    std::fs::write(&file, source()).unwrap();
+    for card in CARDS {
+        let out = dir.join(format!("all_{card}.cubin"));
+        // All the way to machine code, which is where registers and shared memory run out.
+        let mut command = Command::new(&nvcc);
+        command.args(["-cubin", "-std=c++17", "-Werror", "all-warnings", &format!("-arch=sm_{card}")]);
+        let done = command.arg(&file).arg("-o").arg(&out).output().unwrap();
+        assert!(done.status.success(), "sm_{card}: {}", String::from_utf8_lossy(&done.stderr));
+        let binary = std::fs::read(&out).unwrap();
+        for kernel in KERNELS {
+            assert!(binary.windows(kernel.len()).any(|bytes| bytes == kernel.as_bytes()), "{kernel}");
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn nvrtc_compiles_all_kernels() {
+    // SAFETY: loading the library runs NVIDIA's own initialisers, and nothing else.
+    if ["libnvrtc.so.13", "libnvrtc.so"].iter().all(|name| unsafe { libloading::Library::new(*name) }.is_err()) {
+        return println!("skipped: no NVRTC (put its folder on `LD_LIBRARY_PATH`)");
+    }
+    for card in CARDS {
+        let options = cudarc::nvrtc::CompileOptions {
+            options: vec![format!("--gpu-architecture=compute_{card}"), "--std=c++17".to_owned()],
+            ..Default::default()
+        };
+        let ptx = cudarc::nvrtc::compile_ptx_with_opts(source(), options).unwrap().to_src();
+        for kernel in KERNELS {
+            assert!(ptx.contains(&format!(".visible .entry {kernel}(")), "sm_{card}: {kernel}");
+        }
+    }
+}

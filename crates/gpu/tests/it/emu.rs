@@ -1,0 +1,170 @@
+//! The emulation as a device.
+//!
+//! `unsafe` here: the library is ours, built from `kernels/emu_main.cpp`; its functions have the signatures below; and
+//! "device addresses" are those of vectors that the buffers own.
+
+use std::cell::RefCell;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use libloading::Library;
+use ncf_pipe_gpu::{
+    Buffer, CLOCK_BYTES, CTX_BYTES, Device, Error, Gemm, Launch, Precision, RANK_BYTES, Replay, Result,
+};
+
+static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
+/// The emulation has one block at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub(crate) fn kernels() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")
+}
+
+fn build() -> Option<Library> {
+    if !cfg!(target_arch = "x86_64") || Command::new("g++").arg("--version").output().is_err() {
+        return None;
+    }
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libemu.so");
+    let mut command = Command::new("g++");
+    command.args(["-std=c++17", "-O2", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-dangling-pointer"]);
+    command.args(["-shared", "-fPIC"]).arg(kernels().join("emu_main.cpp")).arg("-o").arg(&out);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // SAFETY: loading runs no code but C++'s own.
+    Some(unsafe { Library::new(out).unwrap() })
+}
+
+fn library() -> Option<&'static Library> {
+    LIBRARY.get_or_init(build).as_ref()
+}
+
+/// The emulated device, which runs threads in an order that `seed` chooses; `None` where it cannot be built.
+pub(crate) fn device(seed: u64) -> Option<Rc<dyn Device>> {
+    if library().is_none() {
+        println!("skipped: the emulation needs g++ and x86-64");
+        return None;
+    }
+    Some(Rc::new(Emu { seed, recording: RefCell::default() }))
+}
+
+/// A launch, and its arguments in words of 16 bytes, so that they are aligned.
+struct Recorded {
+    kernel: &'static str,
+    shape: Launch,
+    args: Vec<Vec<u128>>,
+}
+
+struct Emu {
+    seed: u64,
+    recording: RefCell<Option<Vec<Recorded>>>,
+}
+
+struct Record {
+    seed: u64,
+    launches: Vec<Recorded>,
+}
+
+impl Replay for Record {
+    fn replay(&self) -> Result<()> {
+        self.launches.iter().try_for_each(|launch| {
+            let args: Vec<*const u8> = launch.args.iter().map(|arg| arg.as_ptr().cast()).collect();
+            run(self.seed, launch.kernel, launch.shape, &args)
+        })
+    }
+}
+
+fn run(seed: u64, kernel: &'static str, shape: Launch, args: &[*const u8]) -> Result<()> {
+    type Run = unsafe extern "C" fn(*const u8, *const u32, u32, u32, *const *const u8) -> i32;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = [kernel.as_bytes(), b"\0"].concat();
+    // SAFETY: see the head of this module.
+    let code = unsafe {
+        let library = library().unwrap();
+        library.get::<unsafe extern "C" fn(u64)>(b"emu_seed").unwrap()(seed);
+        let run = library.get::<Run>(b"emu_launch").unwrap();
+        run(name.as_ptr(), shape.grid.as_ptr(), shape.threads, shape.shared, args.as_ptr())
+    };
+    if code == 0 { Ok(()) } else { Err(Error::Gpu { what: kernel.to_owned(), message: code.to_string() }) }
+}
+
+impl Device for Emu {
+    fn name(&self) -> String {
+        "emulation".to_owned()
+    }
+
+    fn free(&self) -> Result<usize> {
+        Ok(1 << 32)
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Buffer> {
+        // Words of 16 bytes, so that addresses are aligned.
+        let mut owner = vec![0_u128; bytes.div_ceil(16).max(1)];
+        Ok(Buffer { address: owner.as_mut_ptr() as u64, bytes, owner: Box::new(owner) })
+    }
+
+    fn upload(&self, to: &Buffer, at: usize, from: &[u8]) -> Result<()> {
+        assert!(at + from.len() <= to.bytes);
+        // SAFETY: inside of the buffer, which is alive.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.as_ptr(), (to.address as usize + at) as *mut u8, from.len());
+        };
+        Ok(())
+    }
+
+    fn download(&self, from: &Buffer, at: usize, to: &mut [u8]) -> Result<()> {
+        assert!(at + to.len() <= from.bytes);
+        // SAFETY: inside of the buffer, which is alive.
+        unsafe {
+            std::ptr::copy_nonoverlapping((from.address as usize + at) as *const u8, to.as_mut_ptr(), to.len());
+        };
+        Ok(())
+    }
+
+    fn launch(&self, kernel: &'static str, shape: Launch, args: &[&[u8]]) -> Result<()> {
+        if let Some(recording) = self.recording.borrow_mut().as_mut() {
+            let words = |arg: &&[u8]| {
+                let mut words = vec![0_u128; arg.len().div_ceil(16)];
+                // SAFETY: the words are at least as long, and have no bytes that are no numbers.
+                unsafe { std::ptr::copy_nonoverlapping(arg.as_ptr(), words.as_mut_ptr().cast(), arg.len()) };
+                words
+            };
+            recording.push(Recorded { kernel, shape, args: args.iter().map(words).collect() });
+            return Ok(());
+        }
+        run(self.seed, kernel, shape, &args.iter().map(|arg| arg.as_ptr()).collect::<Vec<_>>())
+    }
+
+    fn gemm(&self, gemm: &Gemm, _: Precision) -> Result<()> {
+        type Run = unsafe extern "C" fn(u32, u32, u32, u64, u32, i32, u64, u32, i32, u64, u32, f32);
+        let Gemm { size: [m, n, k], a, b, c, beta } = *gemm;
+        // SAFETY: see the head of this module.
+        unsafe {
+            let run = library().unwrap().get::<Run>(b"emu_gemm").unwrap();
+            run(m, n, k, a.0, a.1, i32::from(a.2), b.0, b.1, i32::from(b.2), c.0, c.1, beta);
+        }
+        Ok(())
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Replay>>> {
+        *self.recording.borrow_mut() = Some(Vec::new());
+        let done = work();
+        let launches = self.recording.take().unwrap_or_default();
+        done.map(|()| Some(Box::new(Record { seed: self.seed, launches }) as Box<dyn Replay>))
+    }
+}
+
+#[test]
+fn the_structures_are_as_long_in_rust_as_in_the_kernels() {
+    let Some(library) = library() else {
+        return println!("skipped: the emulation needs g++ and x86-64");
+    };
+    // SAFETY: see the head of this module.
+    let sizes = unsafe { library.get::<unsafe extern "C" fn(i32) -> u64>(b"emu_sizes").unwrap() };
+    for (which, bytes) in [CTX_BYTES, CLOCK_BYTES, RANK_BYTES].into_iter().enumerate() {
+        // SAFETY: as above.
+        assert_eq!(unsafe { sizes(which as i32) }, bytes as u64, "{which}");
+    }
+}
