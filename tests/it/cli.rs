@@ -233,10 +233,10 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
     use rustix::process::{Pid, Signal, kill_process};
     let weights = |project: &Project| fs::read(project.path("outputs/quickstart/train/model.safetensors")).unwrap();
     let whole = quick();
-    whole.run("q.yaml", &["--set", "epochs=300"]).ends(0);
+    whole.run("q.yaml", &["--set", "epochs=4000"]).ends(0);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let project = quick();
-        let follow = ["run", "q.yaml", "--set", "epochs=300", "--json", "--events", "events.jsonl"];
+        let follow = ["run", "q.yaml", "--set", "epochs=4000", "--json", "--events", "events.jsonl"];
         let mut child = project.command(&follow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Two epochs are done, and most are still to come.
         let epochs =
@@ -247,7 +247,7 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         let ran = Ran::of(child.wait_with_output().unwrap()).ends(code);
         assert!(ran.with("skipped").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
-        let ran = project.run("q.yaml", &["--set", "epochs=300"]).ends(0);
+        let ran = project.run("q.yaml", &["--set", "epochs=4000"]).ends(0);
         assert!(ran.with("ran").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
         let facts = &ran.json()["stages"][5]["facts"];
         assert!(facts["resumed_in_epoch"].as_u64().unwrap() > 1, "it went on where it was: {facts}");
