@@ -237,7 +237,11 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let project = quick();
         let follow = ["run", "q.yaml", "--set", "epochs=4000", "--json", "--events", "events.jsonl"];
-        let mut child = project.command(&follow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Whoever started the tests may ignore these signals, as a shell does for what it runs in the background.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_ncf-pipe")]).args(follow);
+        command.current_dir(project.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         // Two epochs are done, and most are still to come.
         let epochs =
             || fs::read_to_string(project.path("events.jsonl")).map_or(0, |text| text.matches("\"point\"").count());
