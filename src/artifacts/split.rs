@@ -131,7 +131,7 @@ impl Split {
         save(context, TEST, parts.test, meta)
     }
 
-    /// Writes the tables of raw ids; see [`data::remap::names`].
+    /// Writes the tables of raw ids; see [`crate::data::remap::names`].
     ///
     /// # Errors
     /// When a file cannot be written.
