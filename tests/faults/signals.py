@@ -12,7 +12,7 @@ import time
 
 from harness import Project, Ran, holds
 
-EPOCHS = ("--set", "epochs=1500")
+EPOCHS = ("--set", "epochs=4000")
 # Slurm waits 30 s between SIGTERM and SIGKILL; the contract is five.
 SOON = 5
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
