@@ -66,13 +66,13 @@ impl Memo {
     /// What the file hashed to, if nothing about it has changed since.
     pub(super) fn recall(&self, name: &[u8], stat: Stat) -> Option<Digest> {
         let entry = self.entries.get(name)?;
-        (entry.stat == stat && settled(stat, entry.made.min(now()))).then_some(entry.digest)
+        (entry.stat == stat && settled(name, stat, entry.made.min(now()))).then_some(entry.digest)
     }
 
     /// Keeps that the file hashed to `digest` while it had these times, unless they are too young to tell.
     pub(super) fn remember(&mut self, name: &[u8], stat: Stat, digest: Digest) {
         let made = now();
-        if settled(stat, made) {
+        if settled(name, stat, made) {
             self.entries.insert(name.into(), Entry { stat, digest, made });
             self.changed.insert(name.into());
         }
@@ -105,9 +105,12 @@ impl Memo {
     }
 }
 
-/// Whether a file last changed long enough before `when` that any later change shows.
-fn settled(stat: Stat, when: i64) -> bool {
-    stat.mtime.0.saturating_add(SETTLED_SECONDS) < when
+/// Whether a file last changed long enough before `when` that any later change shows. Whoever writes a file outside the
+/// store can set the time of its content back, so there the time of its status counts as well. Blobs are ours and cannot
+/// be written to; their status changes whenever they are linked.
+fn settled(name: &[u8], stat: Stat, when: i64) -> bool {
+    let changed = if name.first() == Some(&b's') { stat.mtime.0.max(stat.ctime.0) } else { stat.mtime.0 };
+    changed.saturating_add(SETTLED_SECONDS) < when
 }
 
 fn write(entries: &BTreeMap<Name, Entry>) -> Vec<u8> {
@@ -229,6 +232,12 @@ mod tests {
         for mtime in [now(), now() - 1, now() + 3600, i64::MAX] {
             memo.remember(b"sx", stat(mtime), Digest::of(b"x"));
             assert_eq!(memo.recall(b"sx", stat(mtime)), None);
+        }
+        // The time of the content may have been set back.
+        for ctime in [now(), now() - 1, now() + 3600] {
+            let stat = Stat { ctime: (ctime, 0), ..stat(1) };
+            memo.remember(b"sx", stat, Digest::of(b"x"));
+            assert_eq!(memo.recall(b"sx", stat), None);
         }
         memo.remember(b"sx", stat(now() - 4), Digest::of(b"x"));
         assert_eq!(memo.entries.len(), 1);
