@@ -97,7 +97,7 @@ pub(super) fn code(outcome: Outcome) -> ExitCode {
         Ok(code) => code,
         Err(Failed::Pipeline(problems)) => {
             print::problems(&problems);
-            BAD_INPUT
+            if problems.are_of_system() { IO } else { BAD_INPUT }
         }
         Err(Failed::Other { message, help, code }) => {
             print::error(&message, help.as_deref());

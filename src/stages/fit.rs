@@ -52,7 +52,7 @@ impl Stage for Fit {
         let fitted = fit::fit(&self.model, &train, context.seed(), context.memory().total(), watch);
         let fitted = fitted.map_err(|error| {
             let fault = Fault::from(error);
-            if fault.class == Class::Io { fault.help(space(context.scratch())) } else { fault }
+            if fault.class == Class::Io { fault.help(space(context.scratch(), None)) } else { fault }
         })?;
         context.fact("fitting_seconds", started.elapsed().as_secs_f64());
         if let Some(sweep) = fitted.resumed_in {

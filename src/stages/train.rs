@@ -232,7 +232,7 @@ fn fit(
     };
     training.run().map_err(|error| {
         let fault = stopped.take().unwrap_or_else(|| error.into());
-        if fault.class == Class::Io { fault.help(space(context.scratch())) } else { fault }
+        if fault.class == Class::Io { fault.help(space(context.scratch(), None)) } else { fault }
     })
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 /// Every room, the crate that it lies in (`.` is the package at the top), and the rooms that it may import.
 const ROOMS: &[(&str, &str, &[&str])] = &[
     ("fault", "crates/fault", &[]),
-    ("config", "crates/engine", &[]),
-    ("cache", "crates/engine", &[]),
+    ("config", "crates/engine", &["fault"]),
+    ("cache", "crates/engine", &["fault"]),
     ("stage", "crates/engine", &["fault"]),
-    ("pipeline", "crates/engine", &["config", "cache", "stage"]),
+    ("pipeline", "crates/engine", &["fault", "config", "cache", "stage"]),
     ("data", "crates/data", &["fault"]),
     ("kernel", "crates/kernel", &[]),
     ("gpu", "crates/gpu", &["kernel"]),

@@ -2,8 +2,12 @@
 //!
 //! One vocabulary for every room below the command line, which turns a [`Class`] into an exit code.
 
+mod remedy;
+
 use std::fmt::Display;
 use std::path::PathBuf;
+
+pub use remedy::{free_bytes, is_short_of_room, reading_remedy, remedy, space};
 
 /// The result of a piece of work.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ncf_pipe_fault::{is_short_of_room, remedy, space};
+
 use crate::cache::KeyError;
 
 /// The result of a store operation.
@@ -75,39 +77,20 @@ impl StoreError {
     /// Wraps what the system said about `path`, and adds what to do where that is clear.
     pub(super) fn io(action: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
         let cause = cause.into();
-        let help = match cause.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(space(path, None)),
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                Some("check who owns it, or use another place with `--store DIR` or `--outputs DIR`".to_owned())
-            }
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                Some("a file lies where a directory is needed: move it away, or use another place".to_owned())
-            }
-            io::ErrorKind::WouldBlock => Some("raise the limit of processes (`ulimit -u`)".to_owned()),
-            _ if is_short_of_files(&cause) => Some("raise the limit of open files (`ulimit -n`)".to_owned()),
-            _ => None,
-        };
+        let help = remedy(&cause, path);
         Self::Io { action, path: path.to_owned(), cause, help }
     }
 
     /// As [`StoreError::io`], for a step that needs this many bytes.
     pub(super) fn io_sized(action: &'static str, path: &Path, cause: io::Error, needed: u64) -> Self {
         match Self::io(action, path, cause) {
-            Self::Io { action, path, cause, help }
-                if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
-            {
+            Self::Io { action, path, cause, help } if is_short_of_room(&cause) => {
                 let help = help.map(|_| space(&path, Some(needed)));
                 Self::Io { action, path, cause, help }
             }
             other => other,
         }
     }
-}
-
-/// Whether the process or the system has too many files open.
-fn is_short_of_files(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// Turns the answer of the system about `path` into a [`StoreError`].
@@ -119,18 +102,6 @@ impl<T, E: Into<io::Error>> During<T> for std::result::Result<T, E> {
     fn during(self, action: &'static str, path: &Path) -> Result<T> {
         self.map_err(|error| StoreError::io(action, path, error))
     }
-}
-
-fn space(path: &Path, needed: Option<u64>) -> String {
-    let needs = needed.map_or_else(String::new, |bytes| format!("needs {bytes} bytes, "));
-    let free = free_bytes(path).map_or_else(String::new, |bytes| format!("{bytes} bytes are free: "));
-    format!("{needs}{free}free some space, or put the store elsewhere with `--store DIR`")
-}
-
-/// The bytes that an ordinary user may still write on the file system of `path` or of its nearest parent that exists.
-pub(super) fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
 #[cfg(test)]
@@ -147,21 +118,6 @@ mod tests {
         assert!(help.starts_with("needs 4096 bytes, "), "{help}");
         assert!(help.contains("bytes are free: free some space, or put the store elsewhere with `--store DIR`"));
         assert!(!error.is_users());
-    }
-
-    #[test]
-    fn a_refused_permission_names_the_options() {
-        for code in [1, 13, 30] {
-            let error = StoreError::io("create", Path::new("/x"), io::Error::from_raw_os_error(code));
-            assert!(error.help().unwrap().contains("--store DIR"), "{code}");
-        }
-    }
-
-    #[test]
-    fn too_many_open_files_and_things_in_the_way_have_a_remedy() {
-        let help = |code| StoreError::io("open", Path::new("/x"), io::Error::from_raw_os_error(code)).help().unwrap();
-        // ENFILE, EMFILE, EEXIST.
-        assert!(help(23).contains("ulimit -n") && help(24).contains("ulimit -n") && help(17).contains("move it away"));
     }
 
     #[test]

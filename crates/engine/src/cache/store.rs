@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use crate::cache::disk::Stat;
-use crate::cache::error::{During, free_bytes};
+use crate::cache::error::During;
 use crate::cache::memo::Memo;
 use crate::cache::{Digest, Manifest, Result, StageKey, StoreError, disk, manifest};
 
@@ -146,7 +146,7 @@ impl Store {
 
     /// The bytes that may still be written on its file system, where the system tells.
     pub fn free_bytes(&self) -> Option<u64> {
-        free_bytes(&self.dir)
+        ncf_pipe_fault::free_bytes(&self.dir)
     }
 
     /// Where the file of this content lies.

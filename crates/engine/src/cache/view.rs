@@ -134,7 +134,13 @@ impl Store {
             }
         }
         listing.manifest = Some(manifest.checksum());
-        write_listing(dir, &listing)
+        write_listing(dir, &listing)?;
+        if dir.is_littered() {
+            // Left unfinished, so that the next run comes by and sweeps.
+            listing.manifest = None;
+            write_listing(dir, &listing)?;
+        }
+        Ok(())
     }
 
     fn place(&self, dir: &ViewDir, name: &str, file: FileEntry) -> Result<How> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
@@ -24,6 +24,8 @@ const ABANDONED: Duration = Duration::from_hours(24);
 pub(super) struct ViewDir {
     fd: OwnedFd,
     path: PathBuf,
+    /// Whether a temporary file could not be removed.
+    littered: AtomicBool,
 }
 
 /// How the bytes of a blob came into the view.
@@ -74,7 +76,7 @@ impl ViewDir {
                 other => other.during("open", &path)?,
             };
         }
-        Ok(Some(Self { fd, path }))
+        Ok(Some(Self { fd, path, littered: AtomicBool::new(false) }))
     }
 
     /// Its path.
@@ -181,6 +183,11 @@ impl ViewDir {
         }
     }
 
+    /// Whether a temporary file of this process is still there: another has to sweep it away.
+    pub(super) fn is_littered(&self) -> bool {
+        self.littered.load(Ordering::Relaxed)
+    }
+
     /// Removes what killed processes have left half-written.
     pub(super) fn sweep(&self) {
         for name in crate::cache::disk::entries(&self.path).iter().filter_map(|path| path.file_name()?.to_str()) {
@@ -210,7 +217,9 @@ impl ViewDir {
         let made =
             make(&temporary).and_then(|()| Ok(rustix::fs::renameat(&self.fd, temporary.as_str(), &self.fd, name)?));
         // It is still there if something failed, or if both were names of one file already.
-        let _ = self.remove(&temporary);
+        if self.remove(&temporary).is_err() {
+            self.littered.store(true, Ordering::Relaxed);
+        }
         made
     }
 }

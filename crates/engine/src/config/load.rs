@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+
+use ncf_pipe_fault::reading_remedy;
+use rustix::io::Errno;
 
 use crate::config::names::{STAGE_NAME_HELP, did_you_mean, is_stage_name, quote, suggest};
 use crate::config::node::{Entry, Node, entry};
@@ -43,13 +46,28 @@ pub struct Pipeline {
 /// Everything that is wrong with the file and the arguments, as far as it could be read.
 pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline, Problems> {
     let name = path.display().to_string();
-    let unread = |error: std::io::Error| {
-        Problem::unplaced(&name, format!("cannot read the file: {error}")).help("give the path of a pipeline file")
-    };
+    let unread = |error: io::Error| unreadable(&name, &error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unread)?;
     file.take(text::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
     parse(&name, &bytes, sets)
+}
+
+/// A file that cannot be read: because of what was given as its path, or because the system fails.
+fn unreadable(name: &str, error: &io::Error) -> Problem {
+    let problem = Problem::unplaced(name, format!("cannot read the file: {error}"));
+    match error.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidFilename => problem.help("give the path of a pipeline file"),
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            problem.help("give the path of a pipeline file")
+        }
+        _ => problem.of_system().help(reading_remedy(error, Path::new(name))),
+    }
 }
 
 /// Reads the bytes of a pipeline file; `name` is what errors call it.

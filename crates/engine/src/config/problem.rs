@@ -22,6 +22,7 @@ struct Inner {
     also: Vec<(Span, String)>,
     help: Option<String>,
     severity: Severity,
+    of_system: bool,
     view: Lazy,
 }
 
@@ -46,6 +47,7 @@ impl Problem {
             also: Vec::new(),
             help: None,
             severity: Severity::Error,
+            of_system: false,
             view: Lazy::default(),
         }))
     }
@@ -82,6 +84,13 @@ impl Problem {
     #[must_use]
     pub fn warning(mut self) -> Self {
         self.0.severity = Severity::Warning;
+        self
+    }
+
+    /// Says that the system is at fault rather than the file: a disk that fails, too many open files.
+    #[must_use]
+    pub(super) fn of_system(mut self) -> Self {
+        self.0.of_system = true;
         self
     }
 
@@ -206,6 +215,11 @@ impl Problems {
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
+    }
+
+    /// Whether a file could not be read for a reason that lies outside of it (exit code 3 rather than 2).
+    pub fn are_of_system(&self) -> bool {
+        self.0.iter().any(|problem| problem.0.of_system)
     }
 
     fn single(&self) -> Option<&Problem> {

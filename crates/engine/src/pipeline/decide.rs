@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ncf_pipe_fault::reading_remedy;
 use serde_json::Value;
 
 use crate::cache::{FORMAT, Identity, InputIdentity, Lookup, Manifest, SourceDigest, StageKey, StoreError, diff};
@@ -95,6 +96,10 @@ fn unread(node: &Node, param: &str, error: &StoreError) -> Failure {
         error if error.is_users() => Class::Data,
         _ => Class::Io,
     };
+    if let (Class::Io, StoreError::Io { path, cause, .. }) = (class, error) {
+        let help = Some(reading_remedy(cause, path));
+        return Failure { class, message: format!("parameter `{param}`: {error}"), help };
+    }
     let set = node.set_by.get(param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`"));
     let help = format!(
         "paths are relative to the working directory; correct `{param}` in the pipeline or override it with {set}"

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::io::Errno;
+use ncf_pipe_fault::{remedy, space};
 
 use crate::stage::{DamagedFile, Fault, Memory, Result};
 
@@ -74,7 +74,7 @@ impl ArtifactDir {
             Ok(bytes) => bytes,
             // A file that vanished since the plan was made is as lost as one with wrong bytes.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged()),
-            Err(error) => return Err(Fault::io(format!("cannot read `{}`", file.path.display()), error)),
+            Err(error) => return Err(cannot("read", &file.path, &error)),
         };
         let digest = blake3::Hasher::new().update_rayon(&bytes).finalize();
         if bytes.len() as u64 != file.size || digest.to_hex().as_str() != file.digest {
@@ -92,7 +92,7 @@ impl ArtifactDir {
         match File::open(&file.path) {
             Ok(opened) => Ok(SourceReader::new(opened, file, Origin::Stored { producer: self.producer.clone() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged(file, &self.producer)),
-            Err(error) => Err(Fault::io(format!("cannot open `{}`", file.path.display()), error)),
+            Err(error) => Err(cannot("open", &file.path, &error)),
         }
     }
 
@@ -237,24 +237,10 @@ fn changed(path: &Path, how: &str) -> Fault {
 /// A file that the system does not let a stage have.
 fn cannot(action: &str, path: &Path, error: &io::Error) -> Fault {
     let fault = Fault::io(format!("cannot {action} `{}`", path.display()), error);
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => fault.help(space(path)),
-        _ if is_short_of_files(error) => fault.help("raise the limit of open files (`ulimit -n`)"),
-        _ => fault,
+    match remedy(error, path) {
+        Some(help) => fault.help(help),
+        None => fault,
     }
-}
-
-/// Whether the process or the system has too many files open.
-fn is_short_of_files(error: &io::Error) -> bool {
-    [Errno::MFILE, Errno::NFILE].iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
-}
-
-/// What to do when there may be no room for a file at `path`: says how much there is.
-pub fn space(path: &Path) -> String {
-    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok());
-    let free = stat.and_then(|stat| stat.f_bavail.checked_mul(stat.f_frsize));
-    let free = free.map_or_else(String::new, |bytes| format!("{bytes} bytes are free: "));
-    format!("{free}free some space, or put the store elsewhere with `--store DIR`")
 }
 
 /// A file that a stage has finished writing.
@@ -307,7 +293,7 @@ impl OutFile {
         Fault::io(format!("cannot write `{}`", self.path.display()), error).help(format!(
             "{} bytes of it are written, {}",
             self.size,
-            space(&self.path)
+            space(&self.path, None)
         ))
     }
 

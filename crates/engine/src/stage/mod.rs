@@ -12,10 +12,10 @@ mod memory;
 mod registry;
 
 pub use artifact::{Arity, Artifact, FileSpec, Output, Port};
-pub use ncf_pipe_fault::{Class, DamagedFile, Fault, Result};
+pub use ncf_pipe_fault::{Class, DamagedFile, Fault, Result, space};
 
 pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Past, Precision, Progress, Silent};
 pub use error::ParamError;
-pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written, space};
+pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
 pub use memory::{Memory, machine_bytes};
 pub use registry::{DynStage, Registry, Source, Stage, StageKind};

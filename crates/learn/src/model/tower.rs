@@ -2,6 +2,7 @@
 //! and a weighted sum of both.
 
 use candle_core::{DType, Tensor};
+use candle_nn::{Embedding, Linear, Module};
 
 use crate::model::scorer::Scorer;
 use crate::model::tower_scorer::TowerScorer;
@@ -111,7 +112,14 @@ impl Tower {
     /// # Errors
     /// When a weight is missing or an id is outside of its table.
     pub fn logits(&self, weights: &Weights, input: &Input<'_>) -> Result<Tensor> {
-        let rows = |name: &str, ids: &Tensor| -> Result<Tensor> { Ok(weights.get(name)?.index_select(ids, 0)?) };
+        let rows = |name: &str, ids: &Tensor| -> Result<Tensor> {
+            let table = weights.get(name)?;
+            Ok(Embedding::new(table.clone(), table.dim(1)?).forward(ids)?)
+        };
+        let linear = |weight: &str, bias: Option<&str>, x: &Tensor| -> Result<Tensor> {
+            let bias = bias.map(|bias| weights.get(bias)).transpose()?;
+            Ok(Linear::new(weights.get(weight)?.clone(), bias.cloned()).forward(x)?)
+        };
         let mut parts = Vec::new();
         if let Some(Tables { user, item, .. }) = &self.product {
             parts.push((rows(user, input.users)? * rows(item, input.items)?)?);
@@ -125,21 +133,14 @@ impl Tower {
                     noise.multipliers(number, layer.inputs, *dropout, &mut mask);
                     x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?;
                 }
-                let linear = x.matmul(&weights.get(&layer.weight)?.t()?)?;
-                x = relu(&linear.broadcast_add(weights.get(&layer.bias)?)?)?;
+                x = relu(&linear(&layer.weight, Some(&layer.bias), &x)?)?;
             }
             parts.push(x);
         }
         let parts = Tensor::cat(&parts, 1)?;
         let mut logits = match &self.head {
             Head::Sum => parts.sum(1)?,
-            Head::Linear { weight, bias } => {
-                let logits = parts.matmul(&weights.get(weight)?.t()?)?.squeeze(1)?;
-                match bias {
-                    Some(bias) => logits.broadcast_add(weights.get(bias)?)?,
-                    None => logits,
-                }
-            }
+            Head::Linear { weight, bias } => linear(weight, *bias, &parts)?.squeeze(1)?,
         };
         if let Some(bias) = self.item_bias {
             logits = (logits + rows(bias, input.items)?.squeeze(1)?)?;

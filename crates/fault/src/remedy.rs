@@ -1,0 +1,94 @@
+//! What to do about an answer of the system.
+
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+/// What the user can do about `error`, which the system gave for `path`; `None` where that is not clear.
+pub fn remedy(error: &io::Error, path: &Path) -> Option<String> {
+    Some(match error.kind() {
+        _ if is_short_of_room(error) => space(path, None),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "check who owns it, or use another place with `--store DIR` or `--outputs DIR`".to_owned()
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "a file lies where a directory is needed: move it away, or use another place".to_owned()
+        }
+        io::ErrorKind::WouldBlock => "raise the limit of processes (`ulimit -u`)".to_owned(),
+        _ if is(error, &[Errno::MFILE, Errno::NFILE]) => "raise the limit of open files (`ulimit -n`)".to_owned(),
+        _ => return None,
+    })
+}
+
+/// As [`remedy`], for a file that is only read and can be any file of the user's.
+pub fn reading_remedy(error: &io::Error, path: &Path) -> String {
+    let known = match error.kind() {
+        io::ErrorKind::WouldBlock => remedy(error, path),
+        _ if is_short_of_room(error) || is(error, &[Errno::MFILE, Errno::NFILE]) => remedy(error, path),
+        _ => None,
+    };
+    known.unwrap_or_else(|| "the system failed to read it: check the disk that it is on, and run again".to_owned())
+}
+
+/// Whether the disk is full, or the user's share of it.
+pub fn is_short_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What to do when there may be no room for a file at `path`, or not for the bytes that are `needed`: says how much
+/// there is.
+pub fn space(path: &Path, needed: Option<u64>) -> String {
+    let needs = needed.map_or_else(String::new, |bytes| format!("needs {bytes} bytes, "));
+    let free = free_bytes(path).map_or_else(String::new, |bytes| format!("{bytes} bytes are free: "));
+    format!("{needs}{free}free some space, or put the store elsewhere with `--store DIR`")
+}
+
+/// The bytes that an ordinary user may still write on the file system of `path` or of its nearest parent that exists.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}
+
+fn is(error: &io::Error, codes: &[Errno]) -> bool {
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: i32) -> Option<String> {
+        remedy(&io::Error::from_raw_os_error(code), Path::new("/not/there/yet"))
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_numbers() {
+        // ENOSPC, EDQUOT.
+        for code in [28, 122] {
+            let help = of(code).unwrap();
+            assert!(help.contains("bytes are free: free some space, or put the store elsewhere with `--store DIR`"));
+        }
+        assert!(space(Path::new("/"), Some(4096)).starts_with("needs 4096 bytes, "));
+    }
+
+    #[test]
+    fn what_the_user_can_change_has_a_remedy() {
+        // EPERM, EACCES, EROFS.
+        for code in [1, 13, 30] {
+            assert!(of(code).unwrap().contains("--store DIR"), "{code}");
+        }
+        // ENFILE, EMFILE, EEXIST, EAGAIN.
+        assert!(of(23).unwrap().contains("ulimit -n") && of(24).unwrap().contains("ulimit -n"));
+        assert!(of(17).unwrap().contains("move it away") && of(11).unwrap().contains("ulimit -u"));
+        // EIO.
+        assert_eq!(of(5), None);
+    }
+
+    #[test]
+    fn a_file_that_is_only_read_is_not_moved_by_an_option() {
+        let of = |code| reading_remedy(&io::Error::from_raw_os_error(code), Path::new("/x"));
+        assert!(of(5).contains("check the disk") && of(13).contains("check the disk"));
+        assert!(of(24).contains("ulimit -n") && of(28).contains("bytes are free"));
+    }
+}
