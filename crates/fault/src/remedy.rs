@@ -51,7 +51,15 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
 }
 
 fn is(error: &io::Error, codes: &[Errno]) -> bool {
-    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+    codes.iter().any(|code| code_of(error) == Some(code.raw_os_error()))
+}
+
+/// The number that the system gave. `tempfile` wraps errors to name the path, and keeps it in the words only.
+fn code_of(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let text = error.get_ref()?.to_string();
+        text.split_once("(os error ")?.1.split_once(')')?.0.parse().ok()
+    })
 }
 
 #[cfg(test)]
@@ -83,6 +91,8 @@ mod tests {
         assert!(of(17).unwrap().contains("move it away") && of(11).unwrap().contains("ulimit -u"));
         // EIO.
         assert_eq!(of(5), None);
+        let named = tempfile::NamedTempFile::new_in("/not/there").unwrap_err();
+        assert_eq!(code_of(&named), Some(2), "{named}");
     }
 
     #[test]

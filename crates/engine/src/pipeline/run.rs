@@ -72,10 +72,18 @@ struct Table {
 /// with their generation.
 type Producers = BTreeMap<NodeId, (u32, Arc<Manifest>)>;
 
+/// What panics say that come from a library which could not start a thread. Pools are made when they are first needed.
+const NO_THREAD: [&str; 3] = ["ThreadPoolBuildError", "could not spawn threads", "failed to spawn thread"];
+
 /// What a panic is to the user.
 fn defect(panic: &(dyn Any + Send)) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    if NO_THREAD.iter().any(|words| text.contains(words)) {
+        return Fault::io("cannot start a thread", text).help(
+            "run again; if it happens again, raise the limits of processes and of memory (`ulimit -u`, `ulimit -v`)",
+        );
+    }
     Fault::failed(format!("stopped by a defect: {text}"))
         .help("this is a bug in ncf-pipe: please report it with the pipeline file and this message")
 }
@@ -391,5 +399,19 @@ impl Runner<'_> {
             reports.push(report);
         }
         reports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_finds_no_thread_is_no_defect() {
+        let words = "The global thread pool has not been initialized.: ThreadPoolBuildError { kind: IOError }";
+        let fault = defect(&words.to_owned());
+        assert_eq!(fault.class, Class::Io);
+        assert!(fault.help.unwrap().contains("ulimit -u"));
+        assert_eq!(defect(&"index out of bounds").class, Class::Failed);
     }
 }
