@@ -1,10 +1,8 @@
 //! Whether the baseline of a comparison can be any of its runs: known before anything has run.
 
-use serde_json::Value;
-
 use crate::artifacts::cells::{group, labels, stage_of};
 use crate::stage::{Connected, ParamError, Result};
-use crate::stages::compare::groups::Baseline;
+use crate::stages::compare::groups::{Baseline, same};
 use crate::stages::names::known;
 
 /// Refuses a baseline that no connected run is. Which of several is meant, and in which protocol, only results tell.
@@ -40,16 +38,11 @@ pub(super) fn refuse_unknown(baseline: &Baseline, runs: &[Connected], repeat: &s
     }
 }
 
-/// Whether two coordinates are the same; numbers by value.
-fn same(one: &Value, other: &Value) -> bool {
-    one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
