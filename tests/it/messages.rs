@@ -6,7 +6,7 @@ const PIPELINE: &str = r"
 name: said
 params: {epochs: 1, k: [5, 10]}
 stages:
-  ratings: {kind: synthesize, users: 30, items: 20, interactions: 400}
+  ratings: {kind: synthesize, users: 30, items: 20, interactions: 250}
   positives: {kind: binarise, inputs: {interactions: ratings}, threshold: 4}
   ids: {kind: remap, inputs: {interactions: positives}}
   split: {kind: split, inputs: {dataset: ids}, strategy: leave_one_out}

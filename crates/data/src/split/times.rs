@@ -57,7 +57,13 @@ fn refuse_outside(cuts: Times, interactions: &dyn Scan) -> Result<()> {
         }
         let where_to = format!("the first is of {min} and the last of {max}, in seconds since 1970");
         let smaller = [1_000, 1_000_000, 1_000_000_000].map(|unit: i64| at / unit);
-        let help = match smaller.into_iter().find(|meant| (min..=max).contains(meant)) {
+        // Near the data is enough to tell the unit: the cut itself may be off by more than that.
+        let near = (min / 2)..=max.saturating_mul(2);
+        let help = match smaller.into_iter().find(|meant| at > max && min > 0 && near.contains(meant)) {
+            Some(meant) if !(min..=max).contains(&meant) => format!(
+                "times are in seconds, and {at} seems to be in a smaller unit: {meant} would be outside as well, so give a time \
+                 after {min} and up to {max}"
+            ),
             Some(meant) => format!("times are in seconds: write `{name}: {meant}`"),
             None => format!("give a time after {min} and up to {max}, in seconds"),
         };

@@ -106,7 +106,7 @@ fn what_does_not_fit_is_named_with_what_to_write() {
         ),
         (
             json!({"loss": {"kind": "focal", "gamma": "2"}}),
-            "loss.gamma: expected a number, not the text `2` [write it without quotes: `gamma: 2.0`]",
+            "loss.gamma: expected a number, not the text `2` [write it without quotes: `gamma: 2`]",
         ),
         (
             json!({"column": []}),

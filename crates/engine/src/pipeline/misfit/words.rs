@@ -36,7 +36,9 @@ pub(super) fn number_meant(value: &Value, whole: bool) -> Option<Number> {
         // Beyond that, not all whole numbers have a double.
         return (meant.fract() == 0.0 && meant.abs() < 9e15).then(|| Number::from(meant as i64));
     }
-    Number::from_f64(meant)
+    // As it was written, where JSON writes numbers so.
+    let written = value.as_str().and_then(|text| serde_json::from_str(text.trim()).ok());
+    written.or_else(|| Number::from_f64(meant))
 }
 
 /// A number that fits: the default, the least, or 1.
