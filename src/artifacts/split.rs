@@ -186,6 +186,11 @@ impl Split {
         self.part_of.as_deref().unwrap_or_else(|| self.dir.files.get(TRAIN).map_or("", |file| file.digest.as_str()))
     }
 
+    /// BLAKE3 of the table of raw user ids, in hexadecimal: equal digests mean that equal dense ids are the same users.
+    pub fn users_digest(&self) -> Option<&str> {
+        self.dir.files.get(USERS).map(|file| file.digest.as_str())
+    }
+
     /// The training rows with all their columns.
     ///
     /// # Errors
