@@ -24,7 +24,7 @@ pub mod runs;
 pub mod sample;
 pub mod scan;
 pub mod split;
-pub mod stream;
+mod stream;
 pub mod synthesize;
 
 pub use ncf_pipe_fault::{Class, Fault, Result};
