@@ -14,6 +14,7 @@ pub mod given;
 pub mod ids;
 pub mod lists;
 pub mod maths;
+mod packed;
 pub mod pool;
 pub mod proposal;
 pub mod read;

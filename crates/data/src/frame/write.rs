@@ -23,7 +23,7 @@ use polars::prelude::{
     PolarsError, PolarsNumericType, Series, polars_err,
 };
 
-use crate::frame::{FrameMeta, polars_error};
+use crate::frame::FrameMeta;
 use crate::stream::{Batch, StreamWriter, Values};
 use crate::{Fault, Result};
 
@@ -163,7 +163,8 @@ impl Batch for DataFrame {
         fn plain<P: PolarsNumericType>(series: &Series) -> Option<&[P::Native]> {
             series.unpack::<P>().ok()?.cont_slice().ok()
         }
-        let column = self.columns().get(column).ok_or_else(|| ParquetError::General("a column is missing".to_owned()))?;
+        let column =
+            self.columns().get(column).ok_or_else(|| ParquetError::General("a column is missing".to_owned()))?;
         let series = column.as_materialized_series();
         let found = match series.dtype() {
             _ if series.null_count() > 0 => None,

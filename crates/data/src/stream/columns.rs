@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::concat;
 use arrow::datatypes::{self as types, DataType as ArrowType, Field};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
@@ -109,32 +110,37 @@ pub(super) fn encode<B: Batch>(
         let values = slices.iter().map(|slice| slice.values(column));
         match field.data_type() {
             ArrowType::Int8 => {
-                return plain::<Int32Type>(place, values, |feed, values| match values {
-                    Values::I8(values) => feed.put_all(values, |value| i32::from(value)),
+                return plain::<Int32Type>(place, values, |feed, values| match &values {
+                    Values::I8(values) => feed.put_all(values, i32::from),
+                    Values::Any(array) => feed.put_all(numbers::<types::Int8Type>(array)?, i32::from),
                     _ => Err(other_columns()),
                 });
             }
             ArrowType::Int32 => {
-                return plain::<Int32Type>(place, values, |feed, values| match values {
+                return plain::<Int32Type>(place, values, |feed, values| match &values {
                     Values::I32(values) => feed.put(values),
+                    Values::Any(array) => feed.put(numbers::<types::Int32Type>(array)?),
                     _ => Err(other_columns()),
                 });
             }
             ArrowType::Int64 => {
-                return plain::<Int64Type>(place, values, |feed, values| match values {
+                return plain::<Int64Type>(place, values, |feed, values| match &values {
                     Values::I64(values) => feed.put(values),
+                    Values::Any(array) => feed.put(numbers::<types::Int64Type>(array)?),
                     _ => Err(other_columns()),
                 });
             }
             ArrowType::Float32 => {
-                return plain::<FloatType>(place, values, |feed, values| match values {
+                return plain::<FloatType>(place, values, |feed, values| match &values {
                     Values::F32(values) => feed.put(values),
+                    Values::Any(array) => feed.put(numbers::<types::Float32Type>(array)?),
                     _ => Err(other_columns()),
                 });
             }
             ArrowType::Float64 => {
-                return plain::<DoubleType>(place, values, |feed, values| match values {
+                return plain::<DoubleType>(place, values, |feed, values| match &values {
                     Values::F64(values) => feed.put(values),
+                    Values::Any(array) => feed.put(numbers::<types::Float64Type>(array)?),
                     _ => Err(other_columns()),
                 });
             }
@@ -149,27 +155,35 @@ fn other_columns() -> ParquetError {
     ParquetError::General("rows with other columns than those before".to_owned())
 }
 
+/// The numbers of an array that lay in more than one piece.
+fn numbers<T: types::ArrowPrimitiveType>(array: &ArrayRef) -> Result<&[T::Native], ParquetError> {
+    let numbers = array.as_primitive_opt::<T>().filter(|numbers| numbers.null_count() == 0);
+    numbers.map(|numbers| numbers.values().as_ref()).ok_or_else(other_columns)
+}
+
 fn with_arrow<B: Batch>(
     field: &Field,
     slices: &[B],
     column: usize,
     mut writer: ArrowColumnWriter,
 ) -> Result<ArrowColumnChunk, ParquetError> {
-    fn numbers<T: types::ArrowPrimitiveType>(values: &[T::Native]) -> ArrayRef {
-        std::sync::Arc::new(arrow::array::PrimitiveArray::<T>::from_iter_values(values.iter().copied()))
+    fn of<T: types::ArrowPrimitiveType>(values: &[T::Native]) -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::from_iter_values(values.iter().copied()))
     }
     let array = |slice: &B| {
         Ok::<_, ParquetError>(match slice.values(column)? {
-            Values::I8(values) => numbers::<types::Int8Type>(values),
-            Values::I32(values) => numbers::<types::Int32Type>(values),
-            Values::I64(values) => numbers::<types::Int64Type>(values),
-            Values::F32(values) => numbers::<types::Float32Type>(values),
-            Values::F64(values) => numbers::<types::Float64Type>(values),
+            Values::I8(values) => of::<types::Int8Type>(values),
+            Values::I32(values) => of::<types::Int32Type>(values),
+            Values::I64(values) => of::<types::Int64Type>(values),
+            Values::F32(values) => of::<types::Float32Type>(values),
+            Values::F64(values) => of::<types::Float64Type>(values),
             Values::Any(array) => array,
         })
     };
     let arrays: Vec<ArrayRef> = slices.iter().map(array).collect::<Result<_, _>>()?;
-    if arrays.iter().any(|array| array.data_type() != field.data_type() || !field.is_nullable() && array.null_count() > 0)
+    if arrays
+        .iter()
+        .any(|array| array.data_type() != field.data_type() || !field.is_nullable() && array.null_count() > 0)
     {
         return Err(other_columns());
     }
