@@ -11,7 +11,7 @@ use crate::artifacts::raw::RawTable;
 use crate::data::csr::Csr;
 use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, TIMESTAMP, USER, bools, dense_ids, slice};
 use crate::data::remap::check_count;
-use crate::data::scan::Scan;
+use crate::data::scan::{Bounds, Scan};
 use crate::stage::{Artifact, ArtifactDir, Class, Context, Fault, FileSpec, Result};
 
 const TRAIN: &str = "train.parquet";
@@ -91,8 +91,7 @@ impl Artifact for Split {
         let (valid, test) = (part(VALID)?.0, part(TEST)?.0);
         for (name, part) in [(VALID, &valid), (TEST, &test)] {
             if (part.n_users, part.n_items) != (n_users, n_items) {
-                let error = Fault::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
-                return Err(named(dir, name, error.help("make the split again")));
+                return Err(other_sizes(dir, name));
             }
         }
         Ok(Self { n_users, n_items, train, valid, test, part_of, dir: dir.clone() })
@@ -104,8 +103,46 @@ fn in_file(dir: &ArtifactDir, name: &str, error: Fault) -> Fault {
     if error.class == Class::Data { named(dir, name, error) } else { error }
 }
 
-/// Reads piece by piece, so that the rows are in memory once.
-fn pairs(table: &Table) -> Result<Pairs> {
+/// The parts of a split that stay where they are, to be gone through piece by piece; see [`Split`].
+#[derive(Debug, Clone)]
+pub struct SplitTables {
+    /// How many users and items there are; ids lie below.
+    pub bounds: Bounds,
+    /// What a model learns from.
+    pub train: Table,
+    /// What stopping and choosing go by; it may be empty.
+    pub valid: Table,
+    /// What results are reported on; it may be empty.
+    pub test: Table,
+}
+
+impl Artifact for SplitTables {
+    const KIND: &'static str = Split::KIND;
+    const FILES: &'static [FileSpec] = Split::FILES;
+
+    fn load(dir: &ArtifactDir) -> Result<Self> {
+        let part = |name: &'static str| {
+            let table = Table::open(dir, name)?;
+            let bounds = bounds(&table).map_err(|error| in_file(dir, name, error))?;
+            Ok::<_, Fault>((table, bounds))
+        };
+        let ((train, bounds), (valid, of_valid), (test, of_test)) = (part(TRAIN)?, part(VALID)?, part(TEST)?);
+        for (name, other) in [(VALID, of_valid), (TEST, of_test)] {
+            if other != bounds {
+                return Err(other_sizes(dir, name));
+            }
+        }
+        Ok(Self { bounds, train, valid, test })
+    }
+}
+
+fn other_sizes(dir: &ArtifactDir, name: &str) -> Fault {
+    let error = Fault::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
+    named(dir, name, error.help("make the split again"))
+}
+
+/// The numbers of users and items in the footer.
+fn bounds(table: &Table) -> Result<Bounds> {
     let meta = table.meta();
     let size = |what: &str, n: Option<u64>| {
         let n =
@@ -115,8 +152,12 @@ fn pairs(table: &Table) -> Result<Pairs> {
         check_count(n, what)?;
         Ok::<_, Fault>(n)
     };
-    let n_users = size("users", meta.n_users)?;
-    let n_items = size("items", meta.n_items)?;
+    Ok(Bounds { users: size("users", meta.n_users)?, items: size("items", meta.n_items)? })
+}
+
+/// Reads piece by piece, so that the rows are in memory once.
+fn pairs(table: &Table) -> Result<Pairs> {
+    let Bounds { users: n_users, items: n_items } = bounds(table)?;
     let (mut users, mut items) = (Vec::with_capacity(table.rows()), Vec::with_capacity(table.rows()));
     table.waves(Some(&[USER, ITEM]), &mut |frames| {
         let ids = |frame: &DataFrame| Ok((dense_ids(frame, USER, n_users)?, dense_ids(frame, ITEM, n_items)?));
