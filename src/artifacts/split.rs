@@ -114,6 +114,13 @@ pub struct SplitTables {
     pub valid: Table,
     /// What results are reported on; it may be empty.
     pub test: Table,
+    /// See [`Split::ids_digest`].
+    pub ids_digest: Option<String>,
+}
+
+fn ids_digest(dir: &ArtifactDir) -> Option<String> {
+    let digest = |name: &str| dir.files.get(name).map(|file| file.digest.as_str());
+    Some(format!("{} {}", digest(USERS)?, digest(ITEMS)?))
 }
 
 impl Artifact for SplitTables {
@@ -132,7 +139,7 @@ impl Artifact for SplitTables {
                 return Err(other_sizes(dir, name));
             }
         }
-        Ok(Self { bounds, train, valid, test })
+        Ok(Self { bounds, train, valid, test, ids_digest: ids_digest(dir) })
     }
 }
 
@@ -225,6 +232,11 @@ impl Split {
     pub fn train_digest(&self) -> &str {
         // The file is there: the parts were read from it.
         self.part_of.as_deref().unwrap_or_else(|| self.dir.files.get(TRAIN).map_or("", |file| file.digest.as_str()))
+    }
+
+    /// The digests of the tables of raw ids: where they are equal, equal dense ids are the same users and items.
+    pub fn ids_digest(&self) -> Option<String> {
+        ids_digest(&self.dir)
     }
 
     /// BLAKE3 of the table of raw user ids, in hexadecimal: equal digests mean that equal dense ids are the same users.

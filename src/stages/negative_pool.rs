@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::pool::{EVAL, Pool, TRAIN};
+use crate::artifacts::pool::{EVAL, IDS, Pool, TRAIN};
 use crate::artifacts::split::{Split, SplitTables};
 use crate::data;
 use crate::data::csr::Csr;
@@ -119,7 +119,7 @@ impl Sampled {
 impl Stage for NegativePool {
     const KIND: &'static str = "negative_pool";
     const ABOUT: &'static str = "draws negatives once for all that is compared";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] = &["first version", "which ids it is for"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Pool>("pool")];
 
@@ -141,9 +141,11 @@ impl Stage for NegativePool {
             return Err(data::Fault::data("the split has no items to draw from"));
         }
         let users = evaluated(&split)?;
+        let mut extra = BTreeMap::from([("exclude".to_owned(), self.exclude.name().to_owned())]);
+        extra.extend(split.ids_digest.clone().map(|digest| (IDS.to_owned(), digest)));
         let meta = FrameMeta {
             seed: Some(context.seed()),
-            extra: [("exclude".to_owned(), self.exclude.name().to_owned())].into(),
+            extra,
             ..FrameMeta::of(Self::KIND).sized(split.bounds.users, split.bounds.items)
         };
         context.fact("exclude", self.exclude.name());

@@ -165,6 +165,7 @@ impl Stage for Evaluate {
         let split: Split = context.input("split")?;
         model.check_split(&split)?;
         let pool: Option<Pool> = context.optional("pool")?;
+        pool.as_ref().map_or(Ok(()), |pool| pool.check_split(&split))?;
         let train = split.train.csr()?;
         let valid = split.valid.csr()?;
         let test = split.test.csr()?;
