@@ -14,6 +14,7 @@ use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::stored::Stored;
 use crate::cli::table::{Table, seconds};
+use crate::pipeline::{Graph, Node};
 use crate::stage::Artifact;
 
 /// Show results side by side: those of the pipeline's `compare` stages, or of all evaluations
@@ -36,6 +37,16 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     let wanted = |name: &str, stage: &str| {
         args.stages.is_empty() || args.stages.iter().any(|wanted| wanted == name || wanted == stage)
     };
+    let gives = |node: &Node| {
+        node.kind.outputs.iter().any(|output| output.kind == Comparison::KIND || output.kind == Metrics::KIND)
+    };
+    for wanted in &args.stages {
+        let meant = stored.nodes().map(|(_, node)| node).find(|node| *wanted == node.stage || *wanted == node.name());
+        if let Some(node) = meant.filter(|node| !gives(node)) {
+            let what = format!("stage `{}` ({}) is no comparison and no evaluation", node.stage, node.kind.name);
+            return Err(Failed::input(what).help(with_results(&stored.graph, gives)));
+        }
+    }
     let nodes = || stored.nodes().map(|(_, node)| node).filter(|node| wanted(&node.name(), &node.stage));
     let mut comparisons = Vec::new();
     for node in nodes() {
@@ -79,6 +90,18 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
         print::note(&format!("{missing} stages have not run as the pipeline is now; `ncf-pipe plan` says why"));
     }
     Ok(OK)
+}
+
+/// The stages whose results can be shown, by name.
+fn with_results(graph: &Graph, gives: impl Fn(&Node) -> bool) -> String {
+    let nodes = graph.order().iter().map(|id| graph.node(*id)).filter(|node| gives(node));
+    let mut names: Vec<String> = nodes.map(|node| format!("`{}`", node.stage)).collect();
+    names.dedup();
+    if names.is_empty() {
+        return "the pipeline has no stage that is: `evaluate` makes results, and `compare` puts them side by side"
+            .to_owned();
+    }
+    format!("stages that are: {}", names.join(", "))
 }
 
 /// A table for each protocol: a row for each evaluation.

@@ -30,9 +30,15 @@ pub(super) fn main(global: &Global, args: &PredictArgs) -> Outcome {
         print::json(&merged(question, json!(answer)), false);
         return Ok(OK);
     }
-    let part = answer.part.map_or_else(String::new, |part| format!("; the user has it in {part}"));
+    let part = match answer.part {
+        Some(part @ ("train" | "valid")) => {
+            format!("this item, which the user has in {part}, and what the user has not seen")
+        }
+        Some(part) => format!("what the user has not seen; the user has it in {part}"),
+        None => "what the user has not seen".to_owned(),
+    };
     print::line(&format!(
-        "user {} and item {}: score {:.4}, place {} of {} among what is not seen{part}",
+        "user {} and item {}: score {:.4}, place {} of {} among {part}",
         shown(&answer.user),
         shown(&answer.item),
         answer.score,

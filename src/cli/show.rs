@@ -34,6 +34,9 @@ pub(super) struct ShowArgs {
     json: bool,
 }
 
+/// Cells that are named before they are shown.
+const CELLS_NAMED: usize = 12;
+
 /// What is shown of a stage, or of one cell of it.
 #[derive(Serialize)]
 struct Shown {
@@ -107,6 +110,11 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
     if args.json {
         print::json(&shown, false);
     } else {
+        if shown.len() > 1 {
+            let names: Vec<&str> = shown.iter().take(CELLS_NAMED).map(|stage| stage.name.as_str()).collect();
+            let more = if shown.len() > names.len() { ", …" } else { "" };
+            print::line(&format!("`{}` has {} cells: {}{more}\n", args.stage, shown.len(), names.join(", ")));
+        }
         for (i, stage) in shown.iter().enumerate() {
             if i > 0 {
                 print::line("");

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cache::GcOptions;
 use crate::cli::Global;
 use crate::cli::common::{StoreArgs, save_memo};
-use crate::cli::exit::{IO, OK, Outcome};
+use crate::cli::exit::{Failed, IO, OK, Outcome};
 use crate::cli::print;
 use crate::cli::table::{Table, age, bytes};
 
@@ -171,13 +171,6 @@ fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
             report.blobs,
             bytes(report.bytes)
         ));
-        let left = store.ls();
-        if report.stages.is_empty() && !left.is_empty() {
-            print::line(&format!(
-                "{} stages stay: the last result of each stage (unless `--all`), and what is younger than ten minutes or in use",
-                left.len()
-            ));
-        }
     }
     // Damage that was repaired is no longer a failure of the store.
     Ok(if damage.is_empty() || args.repair { OK } else { IO })
@@ -185,6 +178,13 @@ fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
 
 fn gc(global: &Global, args: &GcArgs) -> Outcome {
     let store = args.store.open_existing(global)?;
+    let known = store.pipelines();
+    if let Some(unknown) = args.pipeline.iter().find(|name| !known.contains(*name)) {
+        let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(Failed::input(format!("the store knows no pipeline `{unknown}`"))
+            .help(format!("give the `name` of a pipeline file; the store knows {names}")));
+    }
     let report = store.gc(&GcOptions {
         older_than: args.older_than,
         max_bytes: args.max_size,
@@ -210,6 +210,13 @@ fn gc(global: &Global, args: &GcArgs) -> Outcome {
             report.leftovers,
             bytes(report.bytes)
         ));
+        let left = store.ls();
+        if report.stages.is_empty() && !left.is_empty() {
+            print::line(&format!(
+                "{} stages stay: the last result of each stage (unless `--all`), and what is younger than ten minutes or in use",
+                left.len()
+            ));
+        }
     }
     Ok(OK)
 }

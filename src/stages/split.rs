@@ -197,11 +197,12 @@ fn enough(name: &str, valid: u64, test: u64, min_interactions: &mut Option<u64>)
 
 /// Refuses shares that leave nothing for training or test.
 fn shares(valid: f64, test: f64) -> Result<(), ParamError> {
-    for (name, share, least) in [("valid", valid, "0"), ("test", test, "more than 0")] {
+    for (name, share) in [("valid", valid), ("test", test)] {
         let enough = if name == "test" { share > 0.0 } else { share >= 0.0 };
         if !enough || share >= 1.0 {
+            let none = if name == "test" { "" } else { ", or 0 for none" };
             return Err(ParamError::new(name, format!("{share} is no share of the interactions"))
-                .help(format!("use {least}, and less than 1")));
+                .help(format!("give a share between 0 and 1, such as 0.1{none}")));
         }
     }
     if valid + test >= 1.0 {
@@ -230,6 +231,10 @@ fn cuts(
             let valid = valid.unwrap_or(0.0);
             shares(valid, test)?;
             Ok(Cuts::Shares { valid, test })
+        }
+        (test_at, test) if (test_at.is_some() || valid_at.is_some()) && (test.is_some() || valid.is_some()) => {
+            Err(ParamError::new("", "`global_time` is given both times and shares")
+                .help("keep either `test_at` and `valid_at`, or the shares `test` and `valid`"))
         }
         _ => Err(ParamError::new("", "`global_time` needs to know where time is cut").help(
             "give `test_at` and perhaps `valid_at`, in seconds since 1970, or the shares `test` and perhaps `valid`",

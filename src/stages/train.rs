@@ -103,6 +103,9 @@ impl Stage for Train {
         let gpu = Gpu::of(context);
         let outcome = fit(recipe, &split, data, start.as_ref(), gpu.as_ref(), context)?;
         note(&outcome, started.elapsed().as_secs_f64(), context);
+        if outcome.missing_negatives > 0 {
+            context.warn(missing(recipe, outcome.missing_negatives, &data, context));
+        }
         if let (Some(gpu), Some(name)) = (&gpu, &outcome.gpu) {
             gpu.note(name, context);
         }
@@ -293,11 +296,23 @@ fn note(outcome: &Outcome, seconds: f64, context: &Context<'_>) {
     if let Some(epoch) = outcome.resumed_in {
         context.fact("resumed_in_epoch", epoch);
     }
-    if outcome.missing_negatives > 0 {
-        context.warn(format!(
-            "{} negatives an epoch are missing, because users have every item or the pool has too few for them",
-            outcome.missing_negatives
-        ));
+}
+
+/// Why negatives are missing, and what to do where that is known.
+fn missing(recipe: &Recipe, missing: u64, data: &Data<'_>, context: &Context<'_>) -> String {
+    // The most that the pool can have for a positive: users who have nearly every item have fewer.
+    let each = data.pool.map(|pool| pool.users.len().div_ceil(data.train.users.len().max(1)));
+    match (each, context.inputs("pool").first()) {
+        (Some(each), Some(pool)) if each > 0 && each < recipe.negatives as usize => format!(
+            "{missing} negatives an epoch are missing: the pool has {each} for each positive, and `negatives` is {}; set \
+             `negatives: {each}` here, or `train: {{negatives: {}}}` in the stage `{}`",
+            recipe.negatives, recipe.negatives, pool.stage
+        ),
+        _ => {
+            format!(
+                "{missing} negatives an epoch are missing, because users have every item or the pool has too few for them"
+            )
+        }
     }
 }
 

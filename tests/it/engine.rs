@@ -458,7 +458,7 @@ fn mistakes_in_the_wiring_are_refused_with_place_and_remedy() {
     3:13: unknown stage kind `emitt` (did you mean `emit`?)
     3:27: stage `a` has no parameter `valeu` (did you mean `value`?)
     3:13: stage `a` needs the parameter `value` (add `value: …`; the README and `ncf-pipe schema` list the parameters of `emit`)
-    3:34: stage `a`: `value`: invalid type: string "many", expected a whole number
+    3:34: stage `a`: `value`: expected a whole number, not the text `many` (write a number, such as `value: 1`)
     3:34: stage `a`: `value`: 13 is refused (take 12)
     3:13: input `of` of stage `a` is not connected (it takes `number`, which no stage of this pipeline gives; a stage of kind `emit` or `half` or `sum` or `copy` or `rogue` would)
     4:32: there is no stage `c` (inputs name a stage of this file, or one of its outputs as `stage.output`)

@@ -16,6 +16,7 @@ mod fuzz;
 mod golden;
 mod hostile;
 mod memory;
+mod messages;
 mod notebooks;
 mod pipelines;
 mod support;

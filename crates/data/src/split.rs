@@ -171,8 +171,8 @@ pub struct Input<'a> {
 pub type PartFrames = [Vec<DataFrame>; 3];
 
 /// Splits interactions, and hands the parts on. They keep the order; together with what was dropped they are all the
-/// interactions, each once. Goes through the rows once, and through their times a few times more where time is cut by
-/// shares of all interactions.
+/// interactions, each once. Goes through the rows once, and through their times once or a few times more where time is
+/// cut for all users.
 ///
 /// # Errors
 /// When a pair of user and item repeats, when times are needed and missing, when a user cannot be split and the rules

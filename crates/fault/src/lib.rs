@@ -7,7 +7,7 @@ mod remedy;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-pub use remedy::{free_bytes, is_short_of_room, reading_remedy, remedy, space};
+pub use remedy::{free_bytes, is_short_of_room, reading_remedy, remedy, space, who_may_read};
 
 /// The result of a piece of work.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;

@@ -1,6 +1,8 @@
 //! What to do about an answer of the system.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -29,6 +31,32 @@ pub fn reading_remedy(error: &io::Error, path: &Path) -> String {
         _ => None,
     };
     known.unwrap_or_else(|| "the system failed to read it: check the disk that it is on, and run again".to_owned())
+}
+
+/// What to do about a file that this user may not read: says who may.
+pub fn who_may_read(path: &Path) -> String {
+    let Ok(meta) = fs::metadata(path) else {
+        // The nearest directory that can be looked at is the one that does not let this user in.
+        let closed =
+            path.ancestors().skip(1).find(|above| !above.as_os_str().is_empty() && fs::metadata(above).is_ok());
+        let closed = closed.map_or_else(|| ".".to_owned(), |closed| closed.display().to_string());
+        return format!(
+            "this user may not enter the directory `{closed}`: have its owner change that (`chmod`), or use a copy of the file"
+        );
+    };
+    let bits = [
+        (0o400, format!("user {}", meta.uid())),
+        (0o040, format!("group {}", meta.gid())),
+        (0o004, "all others".to_owned()),
+    ];
+    let may: Vec<String> = bits.into_iter().filter(|(bit, _)| meta.mode() & bit != 0).map(|(_, who)| who).collect();
+    let may = if may.is_empty() { "nobody".to_owned() } else { may.join(" and ") };
+    format!(
+        "it belongs to user {} and has the mode {:03o}, so that {may} may read it: have its owner change that (`chmod`), or use \
+         a copy of the file",
+        meta.uid(),
+        meta.mode() & 0o777
+    )
 }
 
 /// Whether the disk is full, or the user's share of it.
@@ -64,6 +92,8 @@ fn code_of(error: &io::Error) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn of(code: i32) -> Option<String> {
@@ -93,6 +123,15 @@ mod tests {
         assert_eq!(of(5), None);
         let named = tempfile::NamedTempFile::new_in("/not/there").unwrap_err();
         assert_eq!(code_of(&named), Some(2), "{named}");
+    }
+
+    #[test]
+    fn who_may_read_is_said() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o240)).unwrap();
+        let help = who_may_read(file.path());
+        assert!(help.contains("has the mode 240, so that group ") && help.contains("chmod"), "{help}");
+        assert!(who_may_read(Path::new("/proc/no/such")).contains("may not enter the directory `/proc`"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::checks::{self, Checks};
 use crate::artifacts::metrics::{Means, Metrics};
-use crate::stage::{Artifact, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Artifact, Connected, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 use crate::stages::check::expect::{Expectation, MetricName, Side};
 use crate::stages::names::known;
 
@@ -59,6 +59,23 @@ impl Stage for Check {
         Ok(self)
     }
 
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        let runs = connected();
+        let names: Vec<&str> = runs.iter().map(|run| run.stage.as_str()).collect();
+        for (place, text) in self.expect.iter().enumerate() {
+            let Ok(expectation) = Expectation::parse(text) else { continue };
+            for side in [&expectation.left, &expectation.right] {
+                if let Side::Metric(name) = side {
+                    find(name, &names).map_err(|fault| ParamError {
+                        help: fault.help,
+                        ..ParamError::new(&format!("expect.{place}"), format!("`{text}`: {}", fault.message))
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let runs: Vec<(&Input, Metrics)> =
             context.inputs("metrics").iter().map(|run| Ok((run, Metrics::load(&run.dir)?))).collect::<Result<_>>()?;
@@ -95,28 +112,40 @@ fn check(text: &str, runs: &[(&Input, Metrics)]) -> Result<checks::Check> {
 
 /// The value of a metric, or the mean of those of all cells that the name fits.
 fn look_up(name: &MetricName, runs: &[(&Input, Metrics)]) -> Result<checks::Value> {
-    let of_stage: Vec<&(&Input, Metrics)> = runs.iter().filter(|(run, _)| split(&run.stage).0 == name.stage).collect();
+    let names: Vec<&str> = runs.iter().map(|(run, _)| run.stage.as_str()).collect();
+    let cells: Vec<&(&Input, Metrics)> = find(name, &names)?.into_iter().map(|place| &runs[place]).collect();
+    let values: Vec<f64> = cells.iter().map(|(run, metrics)| mean(name, &run.stage, metrics)).collect::<Result<_>>()?;
+    let value = values.iter().sum::<f64>() / values.len() as f64;
+    Ok(checks::Value { value, stages: cells.iter().map(|(run, _)| run.stage.clone()).collect() })
+}
+
+/// The places of the runs, by their names, that a metric is of.
+fn find(name: &MetricName, runs: &[&str]) -> Result<Vec<usize>> {
+    let of_stage: Vec<usize> = (0..runs.len()).filter(|place| split(runs[*place]).0 == name.stage).collect();
     if of_stage.is_empty() {
-        let stages = runs.iter().map(|(run, _)| split(&run.stage).0);
+        let stages = runs.iter().map(|run| split(run).0);
         return Err(Fault::data(format!("no connected stage is called `{}`", name.stage)).help(known(
             &name.stage,
             "connected to `metrics`",
             stages,
         )));
     }
-    let cells: Vec<&&(&Input, Metrics)> = of_stage.iter().filter(|(run, _)| fits(&run.stage, name)).collect();
-    if cells.is_empty() {
+    let fitting = |same: fn(&str, &str) -> bool| {
+        let fits = |place: &usize| fits(runs[*place], name, same);
+        of_stage.iter().copied().filter(fits).collect::<Vec<_>>()
+    };
+    // As it is written first: a matrix may have both `1` and `1.0`.
+    let cells =
+        [fitting(|wanted, axis| wanted == axis), fitting(same_value)].into_iter().find(|cells| !cells.is_empty());
+    cells.ok_or_else(|| {
         let wanted = name.cell.as_deref().unwrap_or_default();
-        let all = of_stage.iter().map(|(run, _)| split(&run.stage).1);
-        return Err(Fault::data(format!("no cell of `{}` is `{wanted}`", name.stage)).help(known(
-            wanted,
-            "the cells are",
-            all,
-        )));
-    }
-    let values: Vec<f64> = cells.iter().map(|(run, metrics)| mean(name, &run.stage, metrics)).collect::<Result<_>>()?;
-    let value = values.iter().sum::<f64>() / values.len() as f64;
-    Ok(checks::Value { value, stages: cells.iter().map(|(run, _)| run.stage.clone()).collect() })
+        let all = of_stage.iter().map(|place| split(runs[*place]).1);
+        if all.clone().all(str::is_empty) {
+            return Fault::data(format!("`{}` has no cells, and `[{wanted}]` names one", name.stage))
+                .help(format!("write `{}` without brackets", name.stage));
+        }
+        Fault::data(format!("no cell of `{}` is `{wanted}`", name.stage)).help(known(wanted, "the cells are", all))
+    })
 }
 
 /// The stage and the cell in `evaluate[loss=bce,seed=1]`.
@@ -124,11 +153,20 @@ fn split(stage: &str) -> (&str, &str) {
     stage.split_once('[').map_or((stage, ""), |(stage, cell)| (stage, cell.trim_end_matches(']')))
 }
 
-/// Whether the coordinates in the name, all or some, are those of the cell.
-fn fits(stage: &str, name: &MetricName) -> bool {
-    let cell = split(stage).1;
-    let has = |wanted: &str| cell.split(',').any(|axis| axis == wanted);
+/// Whether the coordinates in the name, all or some, are those of the run.
+fn fits(run: &str, name: &MetricName, same: fn(&str, &str) -> bool) -> bool {
+    let cell = split(run).1;
+    let has = |wanted: &str| cell.split(',').any(|axis| same(wanted, axis));
     name.cell.as_deref().is_none_or(|wanted| wanted == cell || wanted.split(',').all(has))
+}
+
+/// Whether two coordinates are of the same axis and of the same value, as `gamma=0` and `gamma=0.0` are.
+fn same_value(wanted: &str, axis: &str) -> bool {
+    let parts = |text: &str| {
+        let (name, value) = text.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().parse::<f64>().ok()?))
+    };
+    wanted == axis || parts(wanted).is_some_and(|wanted| parts(axis) == Some(wanted))
 }
 
 fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {

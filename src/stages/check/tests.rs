@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 
 use super::*;
@@ -125,6 +127,43 @@ fn a_name_that_does_not_exist_is_an_error_that_says_what_does() {
     assert!(help.starts_with("did you mean `hr@10`? its metrics are: `auc`, `hr@10`"), "{help}");
     let (message, _) = refused("e.sampled.auc > 0");
     assert!(message.ends_with("`auc` of `e[loss=bce,seed=1]` is not defined for any user"), "{message}");
+}
+
+#[test]
+fn numbers_in_coordinates_count_by_value() {
+    let bench = bench(&[("e[gamma=0.0]", 0.5), ("e[gamma=2.0]", 0.75)]);
+    for cell in ["gamma=0", "gamma=0.0", "gamma=0.00"] {
+        let done = run(&bench, &[&format!("e[{cell}].sampled.hr@10 == 0.5")]).unwrap();
+        assert_eq!(done.json("checks.json")["checks"][0]["left"]["stages"], json!(["e[gamma=0.0]"]), "{cell}");
+    }
+    assert!(run(&bench, &["e[gamma=1].sampled.hr@10 == 0.5"]).is_err());
+}
+
+#[test]
+fn names_are_looked_up_before_anything_runs() {
+    let connected = || {
+        let run = |stage: &str| Connected {
+            port: "metrics",
+            stage: stage.to_owned(),
+            cell: BTreeMap::new(),
+            axes: BTreeSet::new(),
+        };
+        vec![run("e[gamma=0.0]"), run("plain")]
+    };
+    let check = |text: &str| {
+        let check = Check { expect: vec![text.to_owned()], ..Check::default() };
+        check.check_connected(&connected).map_err(|error| format!("{}: {}", error.path.join("."), error.message))
+    };
+    assert_eq!(check("e[gamma=0].full.auc > plain.full.auc"), Ok(()));
+    assert_eq!(
+        check("0.5 < eval.full.auc"),
+        Err("expect.0: `0.5 < eval.full.auc`: no connected stage is called `eval`".to_owned())
+    );
+    assert_eq!(
+        check("e[gamma=1].full.auc > 0"),
+        Err("expect.0: `e[gamma=1].full.auc > 0`: no cell of `e` is `gamma=1`".to_owned())
+    );
+    assert!(check("plain[gamma=1].full.auc > 0").unwrap_err().contains("`plain` has no cells"));
 }
 
 #[test]

@@ -73,16 +73,20 @@ pub(super) fn groups(rows: &[Row], repeat: &str, level: f64) -> Result<Vec<Membe
 /// # Errors
 /// When none has them, or several.
 pub(super) fn find_baseline(found: &[Members], baseline: &Baseline, protocol: &str) -> Result<usize> {
-    let matches = |members: &Members| match baseline {
-        Baseline::Stage(stage) => members.group.stage == *stage || members.group.name == *stage,
-        Baseline::Cell(cell) => cell.iter().all(|(axis, value)| members.group.cell.get(axis) == Some(value)),
+    let matching = |same: fn(&Value, &Value) -> bool| {
+        let matches = |members: &Members| match baseline {
+            Baseline::Stage(stage) => members.group.stage == *stage || members.group.name == *stage,
+            Baseline::Cell(cell) => {
+                cell.iter().all(|(axis, value)| members.group.cell.get(axis).is_some_and(|other| same(value, other)))
+            }
+        };
+        let places = found.iter().enumerate();
+        let places = places.filter(|(_, members)| members.group.protocol == protocol && matches(members));
+        places.map(|(place, _)| place).collect::<Vec<usize>>()
     };
-    let places: Vec<usize> = found
-        .iter()
-        .enumerate()
-        .filter(|(_, members)| members.group.protocol == protocol && matches(members))
-        .map(|(place, _)| place)
-        .collect();
+    // As they are written first: a matrix may have both `1` and `1.0`.
+    let exact = matching(|one, other| one == other);
+    let places = if exact.is_empty() { matching(same) } else { exact };
     let names = |places: &[usize]| {
         let names: Vec<String> = places.iter().take(5).map(|place| format!("`{}`", found[*place].group.name)).collect();
         names.join(", ") + if places.len() > 5 { ", …" } else { "" }
@@ -91,14 +95,17 @@ pub(super) fn find_baseline(found: &[Members], baseline: &Baseline, protocol: &s
         [place] => Ok(place),
         [] => {
             let all: Vec<usize> = (0..found.len()).filter(|place| found[*place].group.protocol == protocol).collect();
-            Err(Fault::data("no run is the `baseline`").help(format!(
-                "give the stage or the coordinates of one of {}; numbers must be written as in the matrix (1 is not 1.0)",
-                names(&all)
-            )))
+            Err(Fault::data("no run is the `baseline`")
+                .help(format!("give the stage or the coordinates of one of {}", names(&all))))
         }
         _ => Err(Fault::data(format!("{} groups of runs are the `baseline`: {}", places.len(), names(&places)))
             .help("give more coordinates, so that one group is left")),
     }
+}
+
+/// Whether two coordinates are the same; numbers by value.
+pub(super) fn same(one: &Value, other: &Value) -> bool {
+    one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
 }
 
 /// What others are compared with.
@@ -178,7 +185,8 @@ pub(super) mod tests {
     fn a_baseline_is_one_group() {
         let cell = |value: Value| Baseline::Cell(serde_json::from_value(value).unwrap());
         assert_eq!(find_baseline(&found(), &cell(json!({"gamma": 2})), "sampled").unwrap(), 1);
-        let error = find_baseline(&found(), &cell(json!({"gamma": 2.0})), "sampled").unwrap_err();
+        assert_eq!(find_baseline(&found(), &cell(json!({"gamma": 2.0})), "sampled").unwrap(), 1);
+        let error = find_baseline(&found(), &cell(json!({"gamma": 3})), "sampled").unwrap_err();
         assert!(error.help.unwrap().contains("`gamma=0`, `gamma=2`"));
         let error = find_baseline(&found(), &Baseline::Stage("e".to_owned()), "sampled").unwrap_err();
         assert_eq!(error.message, "2 groups of runs are the `baseline`: `gamma=0`, `gamma=2`");

@@ -1,6 +1,7 @@
 //! The stage `compare`: results of several runs side by side.
 
 mod groups;
+mod known;
 mod significance;
 mod tables;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::cells::distinct;
 use crate::artifacts::comparison::{Comparison, Row};
 use crate::artifacts::metrics::{Metrics, is_of_lists, user_values};
-use crate::stage::{Artifact, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Artifact, Connected, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 use crate::stats::multiple::Correction;
 
 use groups::Baseline;
@@ -79,6 +80,7 @@ impl Stage for Compare {
         "times and keys of runs, groups over seeds, tests against a baseline, tables",
         "coverage, Gini index and popularity of the lists of full ranking",
         "ties of means over seeds are ties, and users of different data are not paired",
+        "`table.csv` is one table, with the protocol as its first column and the test in the headers of p-values",
     ];
     const INPUTS: &'static [Port] = &[Port::many::<Metrics>("runs")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Comparison>("results")];
@@ -101,6 +103,13 @@ impl Stage for Compare {
             }
         }
         Ok(self)
+    }
+
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        match &self.baseline {
+            Some(baseline) => known::refuse_unknown(baseline, &connected(), &self.repeat),
+            None => Ok(()),
+        }
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {

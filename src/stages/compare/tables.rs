@@ -12,18 +12,18 @@ const DIGITS: u8 = 4;
 /// Characters of a line in the text for terminals.
 const WIDTH: usize = 120;
 
-/// Writes `table.txt`, `table.md`, `table.tex` and `table.csv`, protocol by protocol.
+/// Writes `table.txt`, `table.md` and `table.tex`, protocol by protocol, and `table.csv`, where all are one table.
 pub(super) fn write(comparison: &Comparison, level: f64, context: &Context<'_>) -> Result<()> {
     let tables = tables(comparison, level);
     let join = |of: &dyn Fn(&Table) -> Result<String, FigureError>| {
-        let texts: Result<Vec<String>, FigureError> = tables.iter().map(of).collect();
+        let texts: Result<Vec<String>, FigureError> = tables.iter().map(|(_, table)| of(table)).collect();
         texts.map(|texts| texts.join("\n")).map_err(|error| Fault::failed(&error))
     };
     for (name, text) in [
         ("table.txt", join(&|table| table.terminal(WIDTH))?),
         ("table.md", join(&Table::markdown)?),
         ("table.tex", join(&|table| table.latex(&Latex::default()))?),
-        ("table.csv", join(&Table::csv)?),
+        ("table.csv", one(tables).csv().map_err(|error| Fault::failed(&error))?),
     ] {
         let mut file = context.create(name)?;
         file.put(text.as_bytes())?;
@@ -32,16 +32,36 @@ pub(super) fn write(comparison: &Comparison, level: f64, context: &Context<'_>) 
     Ok(())
 }
 
+/// All tables as one, for programs: the first column says of which protocol a row is.
+fn one(tables: Vec<(String, Table)>) -> Table {
+    let mut one = Table::default();
+    for (protocol, table) in tables {
+        if one.columns.is_empty() {
+            one.columns.push(Column { name: "protocol".to_owned(), ..Column::default() });
+            one.columns.extend(table.columns);
+        }
+        one.significance = one.significance.or(table.significance.map(|mut test| {
+            // How many hypotheses are corrected for differs from protocol to protocol.
+            if let Some((name, _)) = test.correction.split_once(',') {
+                test.correction = if name == "none" { "not corrected".to_owned() } else { name.to_owned() };
+            }
+            test
+        }));
+        one.rows.extend(table.rows.into_iter().map(|row| [vec![Cell::text(protocol.clone())], row].concat()));
+    }
+    one
+}
+
 /// A table for each protocol: a row for each group, mean and standard deviation of each metric, and what it is above or
 /// below the baseline in per cent.
-fn tables(comparison: &Comparison, level: f64) -> Vec<Table> {
+fn tables(comparison: &Comparison, level: f64) -> Vec<(String, Table)> {
     let mut protocols: Vec<&str> = Vec::new();
     for group in &comparison.groups {
         if !protocols.contains(&group.protocol.as_str()) {
             protocols.push(&group.protocol);
         }
     }
-    protocols.into_iter().map(|protocol| table(comparison, protocol, level)).collect()
+    protocols.into_iter().map(|protocol| (protocol.to_owned(), table(comparison, protocol, level))).collect()
 }
 
 fn table(comparison: &Comparison, protocol: &str, level: f64) -> Table {

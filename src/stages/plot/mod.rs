@@ -6,6 +6,8 @@ mod sweep;
 
 pub use curves::learning_curves;
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,8 @@ use crate::artifacts::figure::Drawing;
 use crate::artifacts::metrics::Metrics;
 use crate::artifacts::model::Model;
 use crate::figures::plot::Axis;
-use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Connected, Context, Fault, Output, ParamError, Port, Result, Stage};
+use crate::stages::names::known;
 
 /// A figure of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -214,6 +217,32 @@ impl Stage for Plot {
             Some(other) => Err(ParamError::new("figure", format!("a figure of kind `{kind}` does not read `{other}`"))
                 .help(format!("connect `{port}` only"))),
             None => Ok(()),
+        }
+    }
+
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        let axes: Vec<(&str, &String)> = match &self.figure {
+            Figure::Sweep(of) => vec![("x", &of.x)],
+            Figure::Bars(of) => of.x.iter().map(|x| ("x", x)).collect(),
+            Figure::Heat(of) => vec![("x", &of.x), ("y", &of.y)],
+            Figure::Curves(_) | Figure::Distribution(_) => Vec::new(),
+        };
+        if axes.is_empty() {
+            return Ok(());
+        }
+        let results = connected();
+        let there: BTreeSet<&String> = results.iter().flat_map(|results| &results.axes).collect();
+        match axes.into_iter().find(|(_, axis)| !there.contains(axis)) {
+            None => Ok(()),
+            Some((parameter, axis)) => {
+                let message = format!("no result is of a matrix with the axis `{axis}`");
+                let there = there.iter().map(|axis| axis.as_str());
+                Err(ParamError::new(&format!("figure.{parameter}"), message).help(known(
+                    axis,
+                    "axes of the results",
+                    there,
+                )))
+            }
         }
     }
 

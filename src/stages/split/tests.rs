@@ -161,7 +161,7 @@ fn what_cannot_work_is_refused_by_name() {
         (
             json!({ "strategy": "global_time", "test": 0.1, "test_at": 5 }),
             "",
-            "`global_time` needs to know where time is cut",
+            "`global_time` is given both times and shares",
         ),
         (
             json!({ "strategy": "global_time", "valid_at": 5, "test_at": 5 }),

@@ -96,14 +96,27 @@ fn at_name(role: Role, wanted: &str, fields: &[String], names: &[&str], name: &s
     let found: Vec<usize> = (0..fields.len()).filter(matches).collect();
     match found.as_slice() {
         [place] => Ok(*place),
-        [] => Err(Fault::data(format!(
-            "`{name}` has no column `{}` (`columns.{}`)",
-            excerpt(wanted.as_bytes()),
-            role.name()
-        ))
-        .help(format!("its columns are {}", list(fields)))),
+        [] => {
+            let what = format!("`{name}` has no column `{}` (`columns.{}`)", excerpt(wanted.as_bytes()), role.name());
+            let help = match by_position(fields) {
+                Some(columns) => format!(
+                    "line 1 is {}, which look like data and not like names: give positions, as in `{columns}`",
+                    list(fields)
+                ),
+                None => format!("its columns are {}", list(fields)),
+            };
+            Err(Fault::data(what).help(help))
+        }
         _ => Err(twice(wanted, name)),
     }
+}
+
+/// The mapping of the usual order of columns, if no field of the first line can be a name.
+fn by_position(fields: &[String]) -> Option<String> {
+    let numbers = fields.iter().all(|field| field.trim().parse::<f64>().is_ok());
+    let roles = [Role::User, Role::Item, Role::Rating, Role::Timestamp];
+    let columns = roles.iter().zip(0..fields.len()).map(|(role, place)| format!("{}: {place}", role.name()));
+    (numbers && fields.len() > 1).then(|| format!("columns: {{{}}}", columns.collect::<Vec<_>>().join(", ")))
 }
 
 /// The place of the likeliest usual name that the header has.
@@ -238,6 +251,10 @@ mod tests {
             roles("user_id,thing", &csv),
             roles("user_id,item_id,USER_ID", &csv),
             roles("user_id,item_id", &with(Format::Csv, true, unknown)),
+            roles(
+                "196,242,3",
+                &with(Format::Csv, true, ColumnMap { user: Some(named("uzer")), ..ColumnMap::default() }),
+            ),
             roles("1,2,3", &with(Format::Tsv, false, same)),
             roles("1,2,3", &with(Format::Tsv, false, far)),
             roles("1", &Options::new(Format::Tsv)),
@@ -250,6 +267,7 @@ mod tests {
         no column of `f` is known as the item [its columns are `user_id`, `thing`: say with `columns: {item: …}` which one it is, or set `header: false` if line 1 is data]
         `f` has more than one column `user_id` [say with `columns` which one is meant, by its position counted from 0]
         `f` has no column `uzer` (`columns.user`) [its columns are `user_id`, `item_id`]
+        `f` has no column `uzer` (`columns.user`) [line 1 is `196`, `242`, `3`, which look like data and not like names: give positions, as in `columns: {user: 0, item: 1, rating: 2}`]
         `columns.user` and `columns.item` are the same column of `f` [give each its own column]
         `columns.user` is 4, but `f` has 3 columns [positions count from 0; check `separator` and `format`]
         no column of `f` is known as the item [say with `columns: {item: …}` which one it is, by its position counted from 0]

@@ -194,6 +194,30 @@ fn global_time_cuts_all_users_at_the_same_time() {
 }
 
 #[test]
+fn a_time_outside_of_the_data_is_refused_with_what_the_data_have() {
+    let rows = [(0, 1, 1000), (0, 2, 1012), (0, 3, 1013)];
+    let refused = |valid, test| {
+        let rules = Rules { strategy: Strategy::GlobalTime { cuts: Cuts::At { valid, test } }, ..LEAVE_ONE_OUT };
+        let error = split(&dataset(&rows), &rules).unwrap_err();
+        format!("{} [{}]", error.message, error.help.unwrap())
+    };
+    let times = "the first is of 1000 and the last of 1013, in seconds since 1970";
+    assert_eq!(
+        refused(None, 1_012_000),
+        format!(
+            "`test_at: 1012000` is later than every interaction: {times} [times are in seconds: write `test_at: 1012`]"
+        )
+    );
+    assert_eq!(
+        refused(Some(1000), 1012),
+        format!(
+            "`valid_at: 1000` is not later than the first interaction: {times} \
+             [give a time after 1000 and up to 1013, in seconds]"
+        )
+    );
+}
+
+#[test]
 fn shares_of_time_send_equal_times_to_the_later_part() {
     // Ten interactions of one user; the four last have the same time, and the share asks for two of them.
     let rows: Vec<_> = (0..10).map(|n| (0, n, n.min(6))).collect();

@@ -28,7 +28,11 @@ pub(super) struct Times {
 /// When there is no interaction, or they have no times.
 pub(super) fn of_cuts(cuts: &Cuts, interactions: &dyn Scan) -> Result<Times> {
     match *cuts {
-        Cuts::At { valid, test } => Ok(Times { valid: valid.unwrap_or(test), test }),
+        Cuts::At { valid, test } => {
+            let cuts = Times { valid: valid.unwrap_or(test), test };
+            refuse_outside(cuts, interactions)?;
+            Ok(cuts)
+        }
         Cuts::Shares { valid, test } => {
             let n = interactions.rows();
             let share = |ratio: f64| ((n as f64 * ratio).round() as usize).min(n);
@@ -44,24 +48,50 @@ pub(super) fn of_cuts(cuts: &Cuts, interactions: &dyn Scan) -> Result<Times> {
     }
 }
 
-/// The times at these places if all were sorted, found digit by digit: each pass counts, among the times that begin as
-/// the wanted one does, how many have each next digit.
-fn nth(interactions: &dyn Scan, places: [usize; 2]) -> Result<[i64; 2]> {
+/// Refuses times that cut nothing off the interactions, which most often are in another unit.
+fn refuse_outside(cuts: Times, interactions: &dyn Scan) -> Result<()> {
+    let (min, max) = bounds(interactions)?;
+    for (name, at) in [("test_at", cuts.test), ("valid_at", cuts.valid)] {
+        if min > max || (min < at && at <= max) {
+            continue;
+        }
+        let where_to = format!("the first is of {min} and the last of {max}, in seconds since 1970");
+        let smaller = [1_000, 1_000_000, 1_000_000_000].map(|unit: i64| at / unit);
+        let help = match smaller.into_iter().find(|meant| (min..=max).contains(meant)) {
+            Some(meant) => format!("times are in seconds: write `{name}: {meant}`"),
+            None => format!("give a time after {min} and up to {max}, in seconds"),
+        };
+        let side = if at > max { "later" } else { "not later" };
+        let which = if at > max { "every interaction" } else { "the first interaction" };
+        return Err(Fault::data(format!("`{name}: {at}` is {side} than {which}: {where_to}")).help(help));
+    }
+    Ok(())
+}
+
+/// The first time and the last. The first is the later one when there is no interaction.
+fn bounds(interactions: &dyn Scan) -> Result<(i64, i64)> {
     if !interactions.has(TIMESTAMP) {
         // The error for missing times is the same everywhere.
         times(&DataFrame::empty())?;
     }
     let (mut min, mut max) = (i64::MAX, i64::MIN);
-    let bounds = |piece: &Piece| {
+    let of_piece = |piece: &Piece| {
         let times = times(&piece.frame)?;
         Ok(times.iter().fold((i64::MAX, i64::MIN), |all, &time| (all.0.min(time), all.1.max(time))))
     };
-    each_piece(interactions, Some(&[TIMESTAMP]), bounds, |pieces| {
+    each_piece(interactions, Some(&[TIMESTAMP]), of_piece, |pieces| {
         for (low, high) in pieces {
             (min, max) = (min.min(low), max.max(high));
         }
         Ok(())
     })?;
+    Ok((min, max))
+}
+
+/// The times at these places if all were sorted, found digit by digit: each pass counts, among the times that begin as
+/// the wanted one does, how many have each next digit.
+fn nth(interactions: &dyn Scan, places: [usize; 2]) -> Result<[i64; 2]> {
+    let (min, max) = bounds(interactions)?;
     // In two's complement the difference of two i64 fits a u64.
     let offset = |time: i64| time.wrapping_sub(min) as u64;
     let mut below = u64::BITS - offset(max).leading_zeros();

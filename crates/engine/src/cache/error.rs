@@ -46,6 +46,8 @@ pub enum StoreError {
         message: String,
         /// What the user can do.
         help: String,
+        /// Whether it is the path that has to be another.
+        misnamed: bool,
     },
     /// A value cannot be part of a key (exit code 2).
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use ncf_pipe_fault::who_may_read;
 use rustix::io::Errno;
 
 use crate::cache::disk::{self, Stat};
@@ -55,6 +56,7 @@ impl Store {
             return Err(StoreError::Source {
                 message: format!("input `{}` changed while it was being read", path.display()),
                 help: "run again once nothing writes to the file any more".to_owned(),
+                misnamed: false,
             });
         }
         self.memo(|memo| memo.remember(&name, after, digest));
@@ -79,14 +81,15 @@ fn unusable(path: &Path, error: io::Error) -> StoreError {
             (format!("input `{}` is a symbolic link that leads to itself", path.display()), "mend the link")
         }
         io::ErrorKind::PermissionDenied => {
-            (format!("input `{}` may not be read by this user", path.display()), "check who may read it")
+            let message = format!("input `{}` may not be read by this user", path.display());
+            return StoreError::Source { message, help: who_may_read(path), misnamed: false };
         }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
             (format!("input `{}` cannot be read: {error}", path.display()), "name a regular file")
         }
         _ => return StoreError::io("read", path, error),
     };
-    StoreError::Source { message, help: help.to_owned() }
+    StoreError::Source { message, help: help.to_owned(), misnamed: true }
 }
 
 fn not_a_file(path: &Path, meta: &Metadata) -> StoreError {
@@ -103,5 +106,6 @@ fn not_a_file(path: &Path, meta: &Metadata) -> StoreError {
     StoreError::Source {
         message: format!("input `{}` is {what}, not a file", path.display()),
         help: "name a regular file: its content decides whether the stage runs again".to_owned(),
+        misnamed: true,
     }
 }

@@ -82,6 +82,12 @@ impl Store {
         listed
     }
 
+    /// The names of the pipelines that have, or had, anything in the store.
+    pub fn pipelines(&self) -> BTreeSet<String> {
+        let made = self.manifests().into_iter().filter_map(|found| found.read.ok()?.pipeline);
+        made.chain(self.refs().into_iter().map(|(_, found)| found.pipeline)).collect()
+    }
+
     /// How large the store is.
     pub fn du(&self) -> StoreSize {
         let manifests = self.manifests();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ncf_pipe_fault::reading_remedy;
+use ncf_pipe_fault::{reading_remedy, who_may_read};
 use rustix::io::Errno;
 
 use crate::config::names::{STAGE_NAME_HELP, did_you_mean, is_stage_name, quote, suggest};
@@ -57,8 +57,8 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline, Problems> {
 fn unreadable(name: &str, error: &io::Error) -> Problem {
     let problem = Problem::unplaced(name, format!("cannot read the file: {error}"));
     match error.kind() {
+        io::ErrorKind::PermissionDenied => problem.help(who_may_read(Path::new(name))),
         io::ErrorKind::NotFound
-        | io::ErrorKind::PermissionDenied
         | io::ErrorKind::IsADirectory
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::InvalidInput

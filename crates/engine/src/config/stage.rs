@@ -245,6 +245,11 @@ impl StageSpec {
         whole(&entry(&self.body, parameter)?.value).map(ToOwned::to_owned)
     }
 
+    /// As [`StageSpec::whole_reference`], for a value anywhere below the stage: of `["model", "factors"]`.
+    pub fn reference_at(&self, path: &[String]) -> Option<String> {
+        whole(deepest(&self.body, path)?.1).map(ToOwned::to_owned)
+    }
+
     /// Where a parameter was written, such as `["loss", "gamma"]` or `["layers", "2"]`: its value, or that of the
     /// deepest part of the path that exists, or the name of the stage.
     pub fn span_of(&self, path: &[String]) -> Span {

@@ -8,11 +8,11 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::config::{InputSpec, Pipeline, Problem, Problems, Reference, Span, Spanned, StageSpec, suggest};
-use crate::stage::{Output, Port, Registry, StageKind};
+use crate::stage::{Connected, Output, Port, Registry, StageKind};
 
 use crate::pipeline::graph::{Cell, Graph, Node, NodeId, Wire};
 use crate::pipeline::join::{JoinError, MOST_CELLS, natural_join, place};
-use crate::pipeline::params::decode;
+use crate::pipeline::params::{decode, refused};
 
 /// A stage of the file with its kind and its typed connections, before matrices are multiplied.
 struct Typed<'a> {
@@ -324,6 +324,12 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
             if broken.contains(&at) {
                 break;
             }
+            let connected = || inputs.iter().map(|wire: &Wire| connected(&dag, wire)).collect();
+            if let Err(error) = decoded.work.check_connected(&connected) {
+                problems.push(refused(pipeline, stage.spec, stage.kind, &cell, &error));
+                broken.insert(at);
+                break;
+            }
             let producers: Vec<NodeId> = inputs.iter().map(|wire| wire.from).collect();
             let sources = decoded.work.sources();
             let id = dag.add_node(Node {
@@ -346,6 +352,13 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
     Problems::check(problems)?;
     let order = order.iter().flat_map(|at| nodes[*at].iter().copied()).collect();
     Ok(Graph { pipeline: pipeline.name.value.clone(), dag, order })
+}
+
+/// What a stage can know of an input before anything has run.
+fn connected(dag: &DiGraph<Node, ()>, wire: &Wire) -> Connected {
+    let node = &dag[wire.from];
+    let axes = node.inputs.iter().flat_map(|wire| dag[wire.from].cell.keys());
+    Connected { port: wire.port.name, stage: node.name(), cell: node.cell.clone(), axes: axes.cloned().collect() }
 }
 
 /// The nodes of a producer, grouped by the axes that they share with the cells of a consumer.

@@ -100,6 +100,9 @@ fn unread(node: &Node, param: &str, error: &StoreError) -> Failure {
         let help = Some(reading_remedy(cause, path));
         return Failure { class, message: format!("parameter `{param}`: {error}"), help };
     }
+    if let StoreError::Source { help, misnamed: false, .. } = error {
+        return Failure { class, message: format!("parameter `{param}`: {error}"), help: Some(help.clone()) };
+    }
     let set = node.set_by.get(param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`"));
     let help = format!(
         "paths are relative to the working directory; correct `{param}` in the pipeline or override it with {set}"

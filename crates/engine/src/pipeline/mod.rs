@@ -8,6 +8,7 @@ mod forecast;
 mod graph;
 mod join;
 mod make;
+mod misfit;
 mod observe;
 mod params;
 mod plan;

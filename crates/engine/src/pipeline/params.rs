@@ -8,6 +8,7 @@ use crate::config::{Pipeline, Problem, StageSpec, suggest};
 use crate::stage::{DynStage, ParamError, StageKind};
 
 use crate::pipeline::graph::Cell;
+use crate::pipeline::misfit::{Misfit, misfit};
 
 /// A decoded stage and the seed it runs with.
 pub(super) struct Decoded {
@@ -26,10 +27,12 @@ pub(super) fn decode(
     cell: &Cell,
 ) -> Result<Decoded, Problem> {
     let resolved = spec.resolve(&pipeline.params, cell)?;
-    let work =
-        (kind.decode)(Value::Object(resolved.params)).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
+    let work = (kind.decode)(Value::Object(resolved.params)).map_err(|error| {
+        let error = said_better(pipeline, spec, kind, cell, error);
+        refused(pipeline, spec, kind, cell, &error)
+    })?;
     let connected: Vec<&str> = spec.inputs.iter().map(|input| input.port.value.as_str()).collect();
-    work.check_inputs(&connected).map_err(|error| locate(pipeline, spec, kind, cell, &error))?;
+    work.check_inputs(&connected).map_err(|error| refused(pipeline, spec, kind, cell, &error))?;
     if resolved.seed.is_some() && !work.is_seeded() {
         let problem =
             Problem::new(spec.source(), spec.kind.span, format!("stage `{}` draws nothing at random", spec.name.value));
@@ -52,14 +55,59 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
+/// What serde refuses, in the words of the schema: with the path to the value and with what to write there.
+fn said_better(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, error: ParamError) -> ParamError {
+    const OF_SERDE: [&str; 5] = ["invalid type", "invalid value", "invalid length", "unknown variant", "data did not"];
+    if error.help.is_some() || !OF_SERDE.iter().any(|start| error.message.starts_with(start)) {
+        return error;
+    }
+    let Ok(resolved) = spec.resolve(&pipeline.params, cell) else { return error };
+    let write = |path: &[String], value: &str| {
+        let by = spec.reference_at(path).filter(|name| !cell.contains_key(name));
+        match by.and_then(|name| Some((pipeline.params.get(&name)?, name))) {
+            Some((param, name)) if param.set.is_some() => format!("--set {name}={value}"),
+            Some((_, name)) => format!("{name}: {value}"),
+            None => match path.last().filter(|last| last.parse::<usize>().is_err()) {
+                Some(key) => format!("{key}: {value}"),
+                None => value.to_owned(),
+            },
+        }
+    };
+    let schema = (kind.schema)().to_value();
+    match misfit(&schema, &Value::Object(resolved.params), &write) {
+        Some(Misfit { path, message, help }) => ParamError { path, message, help: Some(help) },
+        None => error,
+    }
+}
+
+/// A path as it is read: `metrics[0]`, `model.factors`.
+fn shown(path: &[String]) -> String {
+    path.iter().fold(String::new(), |mut text, step| {
+        let position = step.strip_prefix('[').and_then(|step| step.strip_suffix(']')).unwrap_or(step);
+        if position.parse::<usize>().is_ok() {
+            return text + "[" + position + "]";
+        }
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text + step
+    })
+}
+
 /// Turns a refusal by the stage kind into an error with a place and a remedy.
-fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, error: &ParamError) -> Problem {
+pub(super) fn refused(
+    pipeline: &Pipeline,
+    spec: &StageSpec,
+    kind: &StageKind,
+    cell: &Cell,
+    error: &ParamError,
+) -> Problem {
     let stage = &spec.name.value;
     let message = &in_plain_words(&error.message);
     if let Some(unknown) = quoted_after(message, "unknown field ") {
         let path = [parent(&error.path, unknown), vec![unknown.to_owned()]].concat();
         let known = all_quoted_after(message, "expected ");
-        let text = format!("stage `{stage}` has no parameter `{}`", path.join("."));
+        let text = format!("stage `{stage}` has no parameter `{}`", shown(&path));
         let problem = Problem::new(spec.source(), spec.key_span_of(&path), text)
             .label(format!("not a parameter of `{}`", kind.name));
         return match suggest(unknown, known.iter().copied()) {
@@ -70,7 +118,8 @@ fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, 
     }
     if let Some(missing) = quoted_after(message, "missing field ") {
         let span = if error.path.is_empty() { spec.kind.span } else { spec.key_span_of(&error.path) };
-        let path = [error.path.clone(), vec![missing.to_owned()]].concat().join(".");
+        let path = [error.path.clone(), vec![missing.to_owned()]].concat();
+        let path = shown(&path);
         return Problem::new(spec.source(), span, format!("stage `{stage}` needs the parameter `{path}`"))
             .label(format!("`{missing}` is missing"))
             .help(format!(
@@ -78,9 +127,11 @@ fn locate(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, 
                 kind.name
             ));
     }
-    let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", error.path.join(".")) };
+    let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", shown(&error.path)) };
     let mut problem = spec.problem(&pipeline.params, cell, &error.path, format!("stage `{stage}`: {place}{message}"));
-    if let Some(unknown) = quoted_after(message, "unknown variant ") {
+    if error.help.is_none()
+        && let Some(unknown) = quoted_after(message, "unknown variant ")
+    {
         let known = all_quoted_after(message, "expected ");
         problem = match suggest(unknown, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),

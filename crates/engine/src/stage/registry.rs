@@ -1,5 +1,6 @@
 //! The trait that a stage kind implements, and the engine's erased view of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -36,6 +37,19 @@ impl Source {
     pub fn name(&self) -> String {
         self.part.as_ref().map_or_else(|| self.param.to_owned(), |part| format!("{}/{part}", self.param))
     }
+}
+
+/// A run that is connected to a stage, as far as it is known before anything has run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connected {
+    /// The port that it is connected to.
+    pub port: &'static str,
+    /// The name of its stage, with its cell.
+    pub stage: String,
+    /// Its matrix coordinates, axis by axis.
+    pub cell: BTreeMap<String, Value>,
+    /// The axes of what it reads from itself, each once.
+    pub axes: BTreeSet<String>,
 }
 
 /// A kind of stage. The fields of the type are its parameters.
@@ -78,6 +92,15 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Ok(())
     }
 
+    /// Refuses parameters that name runs, or axes of runs, that are not connected. `connected` lists what is.
+    ///
+    /// # Errors
+    /// Names the parameter that names one.
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        let _ = connected;
+        Ok(())
+    }
+
     /// Files outside the store whose bytes belong in the key.
     fn sources(&self) -> Vec<Source> {
         Vec::new()
@@ -112,6 +135,11 @@ pub trait DynStage: Send + Sync {
     /// # Errors
     /// As [`Stage::check_inputs`].
     fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError>;
+    /// See [`Stage::check_connected`].
+    ///
+    /// # Errors
+    /// As [`Stage::check_connected`].
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError>;
     /// See [`Stage::sources`].
     fn sources(&self) -> Vec<Source>;
     /// See [`Stage::is_seeded`].
@@ -136,6 +164,10 @@ impl<S: Stage> DynStage for S {
 
     fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
         Stage::check_inputs(self, connected)
+    }
+
+    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        Stage::check_connected(self, connected)
     }
 
     fn sources(&self) -> Vec<Source> {
@@ -214,7 +246,12 @@ impl StageKind {
 fn decode<S: Stage>(params: Value) -> Result<Box<dyn DynStage>, ParamError> {
     let stage: S = serde_path_to_error::deserialize(params).map_err(|error| {
         let path = error.path().iter().map(ToString::to_string).collect();
-        ParamError { path, message: error.into_inner().to_string(), help: None }
+        let message = error.into_inner().to_string();
+        // A type that reads itself says what to do after a line break: serde's errors have no other place for it.
+        match message.split_once('\n') {
+            Some((message, help)) => ParamError { path, message: message.to_owned(), help: Some(help.to_owned()) },
+            None => ParamError { path, message, help: None },
+        }
     })?;
     Ok(Box::new(stage.normalise()?))
 }

@@ -38,7 +38,10 @@ pub(crate) fn render(table: &Table) -> Result<String, FigureError> {
         let fields: Vec<_> = FIELDS.iter().filter(|(_, get)| numbers(at).any(|number| get(number).is_some())).collect();
         let counts = numbers(at).any(|number| number.n.is_some());
         header.push(name.clone());
-        header.extend(fields.iter().map(|(suffix, _)| format!("{name} {suffix}")));
+        header.extend(fields.iter().map(|(suffix, _)| match (*suffix, &table.significance) {
+            ("p", Some(test)) => format!("{name} p ({}; {})", test.test, test.correction),
+            (suffix, _) => format!("{name} {suffix}"),
+        }));
         if counts {
             header.push(format!("{name} n"));
         }

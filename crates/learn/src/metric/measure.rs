@@ -3,28 +3,50 @@
 use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Error as _, IntoDeserializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::metric::{Ranking, auc, average_precision, hit_rate, ndcg, precision, recall, reciprocal_rank};
 
 /// A family of ranking metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", remote = "Self")]
 pub enum Metric {
-    /// Hit rate: whether any positive is in the list. See [`hit_rate`].
+    /// Hit rate: whether any positive is in the list.
     Hr,
-    /// Normalised discounted cumulative gain. See [`ndcg`].
+    /// Normalised discounted cumulative gain.
     Ndcg,
-    /// Share of the positives that is in the list. See [`recall`].
+    /// Share of the positives that is in the list.
     Recall,
-    /// Share of the list that is positive. See [`precision`].
+    /// Share of the list that is positive.
     Precision,
-    /// Mean reciprocal rank of the first positive: at each `k`, and of the whole ranking. See [`reciprocal_rank`].
+    /// Mean reciprocal rank of the first positive: at each `k`, and of the whole ranking.
     Mrr,
-    /// Mean average precision: at each `k`, and of the whole ranking. See [`average_precision`].
+    /// Mean average precision: at each `k`, and of the whole ranking.
     Map,
-    /// Area under the ROC curve, of the whole ranking. See [`auc`].
+    /// Area under the ROC curve, of the whole ranking.
     Auc,
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Not this method: the one that `remote` derives.
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if let Some(Measure { metric, k: Some(k) }) = Measure::parse(&name) {
+            let family = metric.name();
+            // What to do follows the line break.
+            return Err(D::Error::custom(format!(
+                "`{name}` is a metric and the length of a list\nwrite `metrics: [{family}]` and `k: [{k}]`"
+            )));
+        }
+        Self::deserialize(name.into_deserializer())
+    }
 }
 
 impl Metric {
