@@ -25,6 +25,9 @@ const TESTS: &str = "tests.parquet";
 /// All results, in the order in which the runs are connected, protocol by protocol.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// The metrics that tables show, in their order.
+    #[serde(default)]
+    pub metrics: Vec<String>,
     /// One for each run and protocol.
     pub rows: Vec<Row>,
     /// One for each group of runs and protocol.
@@ -155,6 +158,39 @@ pub struct Test {
     pub rank_biserial: Option<f64>,
     /// Why there is no p-value.
     pub why_not: Option<String>,
+}
+
+/// The test that marks in tables come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Marking<'a> {
+    over: &'a str,
+    family: &'a str,
+}
+
+impl<'a> Marking<'a> {
+    /// The first test over users if there is any, since seeds are few; else the first.
+    pub fn of(tests: &'a [Test]) -> Option<Self> {
+        let test = tests.iter().find(|test| test.over == "users").or(tests.first())?;
+        Some(Self { over: &test.over, family: test.family() })
+    }
+
+    /// Whether the test is this one.
+    pub fn is(&self, test: &Test) -> bool {
+        (test.over.as_str(), test.family()) == (self.over, self.family)
+    }
+}
+
+impl std::fmt::Display for Marking<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} over {}", self.family, self.over)
+    }
+}
+
+impl Test {
+    /// The name of the test without what differs from group to group.
+    fn family(&self) -> &str {
+        self.test.split_once(',').map_or(&*self.test, |(name, _)| name)
+    }
 }
 
 impl Comparison {

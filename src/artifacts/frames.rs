@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, DataType};
+use polars::prelude::DataFrame;
 
 use crate::data::frame::{Footer, FrameMeta, FrameWriter, ParquetFile, with_missing};
-use crate::data::scan::{PIECE, Pieces, Scan, WAVE};
+use crate::data::scan::{PIECE, PackedPieces, Scan, WAVE};
 use crate::stage::Class;
 use crate::stage::{ArtifactDir, Cancel, Context, Fault, OutFile, Result};
 
@@ -25,7 +25,7 @@ pub(super) fn open(dir: &ArtifactDir, name: &str) -> Result<ParquetFile> {
 /// When the file is missing, damaged or not Parquet, or a column is missing.
 pub(super) fn read(dir: &ArtifactDir, name: &str, columns: Option<&[&str]>) -> Result<(DataFrame, FrameMeta)> {
     if let Some(held) = dir.held::<Held>(name) {
-        let frame = held.pieces.select(columns).and_then(|pieces| pieces.whole());
+        let frame = held.pieces.whole(columns);
         return Ok((frame.map_err(|error| named(dir, name, error))?, held.meta.clone()));
     }
     let file = open(dir, name)?;
@@ -147,7 +147,7 @@ pub(super) fn save(context: &Context<'_>, name: &'static str, frame: &DataFrame,
         let slices = (first..last.max(first + 1)).step_by(PIECE);
         sink.encode(&slices.map(|row| frame.slice(row as i64, PIECE.min(last - row))).collect::<Vec<_>>())?;
     }
-    sink.hold(vec![frame.clone()]);
+    sink.hold(std::slice::from_ref(frame));
     sink.finish()
 }
 
@@ -162,7 +162,7 @@ pub struct Sink<'a> {
     writer: Option<FrameWriter<Stoppable<'a>>>,
     rows: usize,
     /// What is kept, and how many bytes that is.
-    held: Option<(Vec<DataFrame>, u64)>,
+    held: Option<(PackedPieces, u64)>,
 }
 
 impl<'a> Sink<'a> {
@@ -173,15 +173,16 @@ impl<'a> Sink<'a> {
         meta: &FrameMeta,
         optional: BTreeSet<String>,
     ) -> Self {
-        Self { context, name, meta: meta.clone(), optional, writer: None, rows: 0, held: Some((Vec::new(), 0)) }
+        let held = Some((PackedPieces::new(optional.clone()), 0));
+        Self { context, name, meta: meta.clone(), optional, writer: None, rows: 0, held }
     }
 
     /// Adds frames of whole users; the first has to tell the columns, even if it has no rows.
     ///
     /// # Errors
     /// When the file cannot be written, or the run is asked to stop.
-    pub fn write(&mut self, frames: Vec<DataFrame>) -> Result<()> {
-        self.encode(&frames)?;
+    pub fn write(&mut self, frames: &[DataFrame]) -> Result<()> {
+        self.encode(frames)?;
         self.hold(frames);
         Ok(())
     }
@@ -206,12 +207,13 @@ impl<'a> Sink<'a> {
         writer.write(frames).map_err(|error| failure(error, writer.get_ref()))
     }
 
-    fn hold(&mut self, frames: Vec<DataFrame>) {
-        let Some((held, bytes)) = &mut self.held else { return };
-        *bytes += frames.iter().map(estimate).sum::<u64>();
-        if *bytes <= self.context.memory().room() {
-            held.extend(frames);
-        } else {
+    fn hold(&mut self, frames: &[DataFrame]) {
+        let room = self.context.memory().room();
+        let fits = self.held.as_mut().is_some_and(|(held, bytes)| {
+            *bytes += if room > 0 { held.push(frames) } else { 0 };
+            room > 0 && *bytes <= room
+        });
+        if !fits {
             self.held = None;
         }
     }
@@ -221,7 +223,7 @@ impl<'a> Sink<'a> {
     /// # Errors
     /// When nothing was written, the file cannot be written, or the run is asked to stop.
     pub fn finish(self) -> Result<()> {
-        let Self { context, name, meta, optional, writer, held, .. } = self;
+        let Self { context, name, meta, writer, held, .. } = self;
         let writer = writer.ok_or_else(|| Fault::failed(format!("nothing was written to `{name}`")))?;
         // A finished writer cannot tell the file any more.
         let failed = writer.get_ref().file.error(&"");
@@ -232,14 +234,8 @@ impl<'a> Sink<'a> {
             _ => error,
         })?;
         let digest = file.file.seal()?;
-        if let Some((frames, bytes)) = held {
-            let frames = frames.into_iter().map(|mut frame| {
-                // Readers count on columns in one piece; those that are already so are shared, not copied.
-                frame.rechunk_mut();
-                frame
-            });
-            let held = Held { pieces: Pieces::new(frames.collect(), optional), meta };
-            context.memory().keep(&digest, bytes, Arc::new(held));
+        if let Some((pieces, bytes)) = held {
+            context.memory().keep(&digest, bytes, Arc::new(Held { pieces, meta }));
         }
         Ok(())
     }
@@ -252,23 +248,10 @@ fn failure(error: Fault, file: &Stoppable<'_>) -> Fault {
     if error.class == Class::Io { file.file.error(&error) } else { error }
 }
 
-/// About how many bytes a frame takes.
-fn estimate(frame: &DataFrame) -> u64 {
-    /// A string in a column: its view, and a share in the text, which rows with the same id have in common.
-    const STRING: u64 = 24;
-    let width = |kind: &DataType| match kind {
-        DataType::Boolean | DataType::Int8 => 1,
-        DataType::Int32 | DataType::Float32 => 4,
-        DataType::String => STRING,
-        _ => 8,
-    };
-    frame.columns().iter().map(|column| width(column.dtype())).sum::<u64>() * frame.height() as u64
-}
-
 /// Rows that were written in this run, as reading the file back would give them.
 #[derive(Debug)]
 struct Held {
-    pieces: Pieces,
+    pieces: PackedPieces,
     meta: FrameMeta,
 }
 

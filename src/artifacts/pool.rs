@@ -1,9 +1,10 @@
 //! Pools of negatives: evaluation candidates, and optional training negatives.
 
 use crate::artifacts::frames::{named, open, read};
+use crate::artifacts::split::Split;
 use crate::data::frame::{FrameMeta, ITEM, USER, dense_ids};
 use crate::data::pool;
-use crate::stage::{Artifact, ArtifactDir, Context, FileSpec, Result};
+use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
 
 /// The file of evaluation candidates: `user_id` Int32, `item_id` List(Int32), ascending.
 pub const EVAL: &str = "eval.parquet";
@@ -12,7 +13,13 @@ pub const TRAIN: &str = "train.parquet";
 
 /// The candidates that held-out positives are ranked against.
 #[derive(Debug, Clone)]
-pub struct Pool(pool::Pool);
+pub struct Pool {
+    lists: pool::Pool,
+    ids_digest: Option<String>,
+}
+
+/// The key of a footer whose value is the [`Split::ids_digest`] of the split that a pool was drawn for.
+pub const IDS: &str = "ids";
 
 impl Artifact for Pool {
     const KIND: &'static str = "pool";
@@ -21,25 +28,37 @@ impl Artifact for Pool {
     /// Reads the evaluation candidates; training negatives stay unread.
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let file = open(dir, EVAL)?;
-        pool::Pool::read(&file).map(Self).map_err(|error| named(dir, EVAL, error))
+        let ids_digest = file.meta().extra.get(IDS).cloned();
+        let lists = pool::Pool::read(&file).map_err(|error| named(dir, EVAL, error))?;
+        Ok(Self { lists, ids_digest })
     }
 }
 
 impl Pool {
     /// The candidates of a user, ascending; `None` for a user without a list. See [`pool::Pool`].
     pub fn candidates(&self, user: u32) -> Option<&[u32]> {
-        self.0.candidates(user)
+        self.lists.candidates(user)
     }
 
-    /// The training negatives, user by user, and the numbers of users and items; `None` for a pool without any.
+    /// Refuses a split whose ids are not those of the pool.
     ///
     /// # Errors
-    /// When the file is damaged.
-    pub fn training(dir: &ArtifactDir) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+    /// When the pool was drawn for other data.
+    pub fn check_split(&self, split: &Split) -> Result<()> {
+        let sizes = (u64::from(self.lists.n_users()), u64::from(self.lists.n_items()));
+        check(sizes, self.ids_digest.as_deref(), split)
+    }
+
+    /// The training negatives, user by user; `None` for a pool without any.
+    ///
+    /// # Errors
+    /// When the file is damaged, or was drawn for other data than the split.
+    pub fn training(dir: &ArtifactDir, split: &Split) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
         if !dir.has(TRAIN) {
             return Ok(None);
         }
         let (frame, meta) = read(dir, TRAIN, Some(&[USER, ITEM]))?;
+        check((meta.n_users.unwrap_or(0), meta.n_items.unwrap_or(0)), meta.extra.get(IDS).map(String::as_str), split)?;
         let bound = |n: Option<u64>| n.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let users = dense_ids(&frame, USER, bound(meta.n_users));
         let items = dense_ids(&frame, ITEM, bound(meta.n_items));
@@ -49,7 +68,7 @@ impl Pool {
 
     /// All lists and the numbers of users and items.
     pub fn lists(&self) -> &pool::Pool {
-        &self.0
+        &self.lists
     }
 
     /// The digest of the candidates: two results are comparable when theirs are equal.
@@ -64,4 +83,19 @@ impl Pool {
     pub fn write(lists: &pool::Pool, meta: &FrameMeta, context: &Context<'_>) -> Result<()> {
         lists.write(context.create(EVAL)?, meta)?.finish()
     }
+}
+
+/// Dense ids say nothing by themselves: those of other data would be taken for these.
+fn check((users, items): (u64, u64), ids: Option<&str>, split: &Split) -> Result<()> {
+    let what = if (users, items) != (u64::from(split.n_users), u64::from(split.n_items)) {
+        format!(
+            "the pool is for {users} users and {items} items, and the split has {} and {}",
+            split.n_users, split.n_items
+        )
+    } else if ids.is_some() && split.ids_digest().is_some_and(|own| ids != Some(&own)) {
+        "the pool is for other users or items: its ids are not those of the split".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Fault::data(what).help("connect the pool that was drawn for this split"))
 }

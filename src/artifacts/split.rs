@@ -11,7 +11,7 @@ use crate::artifacts::raw::RawTable;
 use crate::data::csr::Csr;
 use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, TIMESTAMP, USER, bools, dense_ids, slice};
 use crate::data::remap::check_count;
-use crate::data::scan::Scan;
+use crate::data::scan::{Bounds, Scan};
 use crate::stage::{Artifact, ArtifactDir, Class, Context, Fault, FileSpec, Result};
 
 const TRAIN: &str = "train.parquet";
@@ -91,8 +91,7 @@ impl Artifact for Split {
         let (valid, test) = (part(VALID)?.0, part(TEST)?.0);
         for (name, part) in [(VALID, &valid), (TEST, &test)] {
             if (part.n_users, part.n_items) != (n_users, n_items) {
-                let error = Fault::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
-                return Err(named(dir, name, error.help("make the split again")));
+                return Err(other_sizes(dir, name));
             }
         }
         Ok(Self { n_users, n_items, train, valid, test, part_of, dir: dir.clone() })
@@ -104,8 +103,53 @@ fn in_file(dir: &ArtifactDir, name: &str, error: Fault) -> Fault {
     if error.class == Class::Data { named(dir, name, error) } else { error }
 }
 
-/// Reads piece by piece, so that the rows are in memory once.
-fn pairs(table: &Table) -> Result<Pairs> {
+/// The parts of a split that stay where they are, to be gone through piece by piece; see [`Split`].
+#[derive(Debug, Clone)]
+pub struct SplitTables {
+    /// How many users and items there are; ids lie below.
+    pub bounds: Bounds,
+    /// What a model learns from.
+    pub train: Table,
+    /// What stopping and choosing go by; it may be empty.
+    pub valid: Table,
+    /// What results are reported on; it may be empty.
+    pub test: Table,
+    /// See [`Split::ids_digest`].
+    pub ids_digest: Option<String>,
+}
+
+fn ids_digest(dir: &ArtifactDir) -> Option<String> {
+    let digest = |name: &str| dir.files.get(name).map(|file| file.digest.as_str());
+    Some(format!("{} {}", digest(USERS)?, digest(ITEMS)?))
+}
+
+impl Artifact for SplitTables {
+    const KIND: &'static str = Split::KIND;
+    const FILES: &'static [FileSpec] = Split::FILES;
+
+    fn load(dir: &ArtifactDir) -> Result<Self> {
+        let part = |name: &'static str| {
+            let table = Table::open(dir, name)?;
+            let bounds = bounds(&table).map_err(|error| in_file(dir, name, error))?;
+            Ok::<_, Fault>((table, bounds))
+        };
+        let ((train, bounds), (valid, of_valid), (test, of_test)) = (part(TRAIN)?, part(VALID)?, part(TEST)?);
+        for (name, other) in [(VALID, of_valid), (TEST, of_test)] {
+            if other != bounds {
+                return Err(other_sizes(dir, name));
+            }
+        }
+        Ok(Self { bounds, train, valid, test, ids_digest: ids_digest(dir) })
+    }
+}
+
+fn other_sizes(dir: &ArtifactDir, name: &str) -> Fault {
+    let error = Fault::data(format!("its numbers of users and items are not those of `{TRAIN}`"));
+    named(dir, name, error.help("make the split again"))
+}
+
+/// The numbers of users and items in the footer.
+fn bounds(table: &Table) -> Result<Bounds> {
     let meta = table.meta();
     let size = |what: &str, n: Option<u64>| {
         let n =
@@ -115,8 +159,12 @@ fn pairs(table: &Table) -> Result<Pairs> {
         check_count(n, what)?;
         Ok::<_, Fault>(n)
     };
-    let n_users = size("users", meta.n_users)?;
-    let n_items = size("items", meta.n_items)?;
+    Ok(Bounds { users: size("users", meta.n_users)?, items: size("items", meta.n_items)? })
+}
+
+/// Reads piece by piece, so that the rows are in memory once.
+fn pairs(table: &Table) -> Result<Pairs> {
+    let Bounds { users: n_users, items: n_items } = bounds(table)?;
     let (mut users, mut items) = (Vec::with_capacity(table.rows()), Vec::with_capacity(table.rows()));
     table.waves(Some(&[USER, ITEM]), &mut |frames| {
         let ids = |frame: &DataFrame| Ok((dense_ids(frame, USER, n_users)?, dense_ids(frame, ITEM, n_items)?));
@@ -184,6 +232,16 @@ impl Split {
     pub fn train_digest(&self) -> &str {
         // The file is there: the parts were read from it.
         self.part_of.as_deref().unwrap_or_else(|| self.dir.files.get(TRAIN).map_or("", |file| file.digest.as_str()))
+    }
+
+    /// The digests of the tables of raw ids: where they are equal, equal dense ids are the same users and items.
+    pub fn ids_digest(&self) -> Option<String> {
+        ids_digest(&self.dir)
+    }
+
+    /// BLAKE3 of the table of raw user ids, in hexadecimal: equal digests mean that equal dense ids are the same users.
+    pub fn users_digest(&self) -> Option<&str> {
+        self.dir.files.get(USERS).map(|file| file.digest.as_str())
     }
 
     /// The training rows with all their columns.

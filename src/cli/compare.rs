@@ -52,7 +52,8 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     for node in nodes() {
         if let Some(dir) = stored.artifact(node, Comparison::KIND) {
             let text = String::from_utf8_lossy(&dir.read("table.txt")?).into_owned();
-            comparisons.push((node.name(), Comparison::load(&dir)?, text));
+            let warnings = stored.manifest(node).map(|manifest| manifest.warnings.clone()).unwrap_or_default();
+            comparisons.push((node.name(), Comparison::load(&dir)?, text, warnings));
         }
     }
     let mut evaluations = Vec::new();
@@ -70,14 +71,17 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     }
     if args.json {
         let comparisons: BTreeMap<&String, &Comparison> =
-            comparisons.iter().map(|(name, found, _)| (name, found)).collect();
+            comparisons.iter().map(|(name, found, ..)| (name, found)).collect();
         let evaluations: BTreeMap<&String, &Metrics> =
             evaluations.iter().map(|(name, found, _)| (name, found)).collect();
         print::json(&json!({"comparisons": comparisons, "evaluations": evaluations}), false);
         return Ok(OK);
     }
-    for (name, _, text) in &comparisons {
+    for (name, _, text, warnings) in &comparisons {
         print::out(&format!("{name}\n\n{text}\n"));
+        for warning in warnings {
+            print::note(&format!("warning: {warning}"));
+        }
     }
     print::out(&side_by_side(&evaluations));
     let missing =

@@ -60,7 +60,7 @@ impl Stage for Binarise {
         let inclusive = self.above == Above::Inclusive;
         let mut sink = Interactions::sink(&FrameMeta::of(Self::KIND), input.rows.optional(), context);
         let rows =
-            binarise(&input.rows, self.threshold, inclusive, self.keep_ratings, &mut |frames| sink.write(frames))?;
+            binarise(&input.rows, self.threshold, inclusive, self.keep_ratings, &mut |frames| sink.write(&frames))?;
         sink.finish()?;
         context.fact("rows_in", rows_in);
         context.fact("rows", rows);

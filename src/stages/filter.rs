@@ -70,7 +70,7 @@ impl Stage for Filter {
             until_stable: self.until_stable,
         };
         let mut sink = Interactions::sink(&FrameMeta::of(Self::KIND), input.rows.optional(), context);
-        let found = filter(&input.rows, &rules, context.memory().share(), &mut |frames| sink.write(frames))?;
+        let found = filter(&input.rows, &rules, context.memory().share(), &mut |frames| sink.write(&frames))?;
         sink.finish()?;
         context.fact("rows_in", input.rows.rows());
         context.fact("rows", found.rows);

@@ -1,17 +1,19 @@
 //! The stage `negative_pool`: negatives drawn once for all that is compared.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::pool::{EVAL, Pool, TRAIN};
-use crate::artifacts::split::Split;
+use crate::artifacts::pool::{EVAL, IDS, Pool, TRAIN};
+use crate::artifacts::split::{Split, SplitTables};
+use crate::data;
 use crate::data::csr::Csr;
-use crate::data::frame::FrameMeta;
-use crate::data::pool::{Draw, Drawn, ShortPool, write_eval, write_train};
+use crate::data::frame::{FrameMeta, ITEM, USER, dense_ids};
+use crate::data::pool::{Draw, EvalPool, ShortPool, TrainPool, Window};
 use crate::data::proposal::{Proposal, Weights};
 use crate::data::rng::{Philox, Stream};
-use crate::data::sample::Sampler;
-use crate::data::{self};
+use crate::data::scan::{Bounds, Group, Piece, Scan, each_group, each_piece};
 use crate::stage::Class;
 use crate::stage::{Context, OutFile, Output, ParamError, Port, Result, Stage};
 
@@ -97,14 +99,19 @@ impl Sampled {
         Ok(())
     }
 
-    fn proposal(&self, split: &Split) -> Result<Proposal> {
+    fn proposal(&self, split: &SplitTables) -> Result<Proposal> {
         if self.sampling == Sampling::Uniform {
-            return Ok(Proposal::Uniform { n_items: split.n_items });
+            return Ok(Proposal::Uniform { n_items: split.bounds.items as u32 });
         }
-        let mut counts = vec![0; split.n_items as usize];
-        for &item in &split.train.items {
-            counts[item as usize] += 1;
-        }
+        let counts: Vec<AtomicU32> = (0..split.bounds.items).map(|_| AtomicU32::new(0)).collect();
+        let count = |piece: &Piece| {
+            for item in dense_ids(&piece.frame, ITEM, counts.len())? {
+                counts[item as usize].fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        each_piece(&split.train, Some(&[ITEM]), count, |_| Ok(()))?;
+        let counts: Vec<u32> = counts.into_iter().map(AtomicU32::into_inner).collect();
         Ok(Proposal::Weighted(Weights::popularity(&counts, self.alpha.unwrap_or(ALPHA))?))
     }
 }
@@ -112,7 +119,7 @@ impl Sampled {
 impl Stage for NegativePool {
     const KIND: &'static str = "negative_pool";
     const ABOUT: &'static str = "draws negatives once for all that is compared";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] = &["first version", "which ids it is for"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Pool>("pool")];
 
@@ -129,28 +136,35 @@ impl Stage for NegativePool {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
-        let split: Split = context.input("split")?;
-        if split.n_items == 0 {
+        let split: SplitTables = context.input("split")?;
+        if split.bounds.items == 0 {
             return Err(data::Fault::data("the split has no items to draw from"));
         }
-        let mut users = [split.valid.users.as_slice(), split.test.users.as_slice()].concat();
-        users.sort_unstable();
-        users.dedup();
+        let users = evaluated(&split)?;
+        let mut extra = BTreeMap::from([("exclude".to_owned(), self.exclude.name().to_owned())]);
+        extra.extend(split.ids_digest.clone().map(|digest| (IDS.to_owned(), digest)));
         let meta = FrameMeta {
             seed: Some(context.seed()),
-            extra: [("exclude".to_owned(), self.exclude.name().to_owned())].into(),
-            ..FrameMeta::of(Self::KIND).sized(split.n_users as usize, split.n_items as usize)
+            extra,
+            ..FrameMeta::of(Self::KIND).sized(split.bounds.users, split.bounds.items)
         };
         context.fact("exclude", self.exclude.name());
 
-        let eval_seen = self.exclude.seen(&split)?;
-        let request = Request { negatives: &self.eval, default: EVAL_NEGATIVES, stream: Stream::EvalPool };
-        let size = users.len() as u64 * u64::from(self.eval.negatives.unwrap_or(EVAL_NEGATIVES));
-        announce("eval", users.len() as u64 + size, context);
-        context.progress().start(Some(users.len() as u64), "users");
-        let drawn = self.draw(&request, &eval_seen, &split, EVAL, context, |draw, file| {
-            write_eval(&users, draw, file, &meta, &mut |users| advance(users, context)).map(|(_, drawn)| drawn)
+        let negatives = self.eval.negatives.unwrap_or(EVAL_NEGATIVES);
+        announce("eval", users + users * u64::from(negatives), context);
+        context.progress().start(Some(users), "users");
+        let proposal = self.eval.proposal(&split)?;
+        let philox = Philox::new(context.seed(), Stream::EvalPool);
+        let draw = Draw { proposal: &proposal, philox, negatives: negatives as usize, short: self.short_pool };
+        let mut file = context.create(EVAL)?;
+        let mut pool = EvalPool::new(&mut file, draw, &meta)?;
+        let window = |group| self.exclude.window(group, split.bounds, false);
+        each_group([&split.train, &split.valid, &split.test], split.bounds, window, |windows| {
+            let done = pool.add(&windows, &mut |users| advance(users, context));
+            done.map_err(|error| failure(error, pool.get_ref()))
         })?;
+        let drawn = pool.finish().map(|(_, drawn)| drawn).map_err(|error| failure(error, &file))?;
+        file.finish()?;
         context.fact("users", drawn.users);
         context.fact("candidates", drawn.negatives);
         context.fact("short_users", drawn.short);
@@ -164,19 +178,23 @@ impl Stage for NegativePool {
             context.warn(format!("{short} of {all} users have fewer than {wanted} items left and {what}"));
         }
 
-        let Some(negatives) = &self.train else { return Ok(()) };
-        let train_seen = match self.exclude {
-            PoolExclude::All => eval_seen,
-            PoolExclude::Train => split.train.csr()?,
-        };
-        let request = Request { negatives, default: TRAIN_NEGATIVES, stream: Stream::TrainPool };
-        let rows = split.train.len() as u64 * u64::from(negatives.negatives.unwrap_or(TRAIN_NEGATIVES));
+        let Some(train) = &self.train else { return Ok(()) };
+        let negatives = train.negatives.unwrap_or(TRAIN_NEGATIVES);
+        let rows = split.train.rows() as u64 * u64::from(negatives);
         announce("train", 2 * rows, context);
         context.progress().start(Some(rows), "rows");
-        let drawn = self.draw(&request, &train_seen, &split, TRAIN, context, |draw, file| {
-            let positives = &split.train.users;
-            write_train(positives, draw, file, &meta, &mut |rows| advance(rows, context)).map(|(_, drawn)| drawn)
+        let proposal = train.proposal(&split)?;
+        let philox = Philox::new(context.seed(), Stream::TrainPool);
+        let draw = Draw { proposal: &proposal, philox, negatives: negatives as usize, short: self.short_pool };
+        let mut file = context.create(TRAIN)?;
+        let mut pool = TrainPool::new(&mut file, draw, &meta)?;
+        let window = |group| self.exclude.window(group, split.bounds, true);
+        each_group([&split.train, &split.valid, &split.test], split.bounds, window, |windows| {
+            let done = pool.add(&windows, &mut |rows| advance(rows, context));
+            done.map_err(|error| failure(error, pool.get_ref()))
         })?;
+        let drawn = pool.finish().map(|(_, drawn)| drawn).map_err(|error| failure(error, &file))?;
+        file.finish()?;
         context.fact("train_negatives", drawn.negatives);
         context.fact("train_short_users", drawn.short);
         if drawn.short > 0 {
@@ -186,37 +204,26 @@ impl Stage for NegativePool {
     }
 }
 
-/// One of the two pools.
-struct Request<'a> {
-    negatives: &'a Sampled,
-    default: u32,
-    stream: Stream,
+/// What could not be written, with the name of the file.
+fn failure(error: data::Fault, file: &OutFile) -> data::Fault {
+    if error.class == Class::Io { file.error(&error) } else { error }
 }
 
-impl NegativePool {
-    fn draw(
-        &self,
-        request: &Request<'_>,
-        seen: &Csr,
-        split: &Split,
-        name: &str,
-        context: &Context<'_>,
-        write: impl FnOnce(Draw<'_>, &mut OutFile) -> Result<Drawn>,
-    ) -> Result<Drawn> {
-        let proposal = request.negatives.proposal(split)?;
-        let draw = Draw {
-            sampler: Sampler::new(seen, &proposal)?,
-            philox: Philox::new(context.seed(), request.stream),
-            negatives: request.negatives.negatives.unwrap_or(request.default) as usize,
-            short: self.short_pool,
+/// How many users have a positive to be ranked.
+fn evaluated(split: &SplitTables) -> Result<u64> {
+    let mut found = vec![false; split.bounds.users];
+    for part in [&split.valid, &split.test] {
+        let users = |piece: &Piece| {
+            let mut users = dense_ids(&piece.frame, USER, split.bounds.users)?;
+            users.dedup();
+            Ok(users)
         };
-        let mut file = context.create(name)?;
-        match write(draw, &mut file) {
-            Ok(drawn) => file.finish().map(|()| drawn),
-            Err(error) if error.class == Class::Io => Err(file.error(&error)),
-            Err(error) => Err(error),
-        }
+        each_piece(part, Some(&[USER]), users, |pieces| {
+            pieces.into_iter().flatten().for_each(|user| found[user as usize] = true);
+            Ok(())
+        })?;
     }
+    Ok(found.into_iter().filter(|found| *found).count() as u64)
 }
 
 impl PoolExclude {
@@ -227,21 +234,35 @@ impl PoolExclude {
         }
     }
 
-    /// What evaluation candidates leave out. With [`PoolExclude::All`], training negatives leave out the same.
-    fn seen(self, split: &Split) -> Result<Csr> {
-        let (train, valid, test) = (&split.train, &split.valid, &split.test);
-        let mut parts = vec![(&train.users[..], &train.items[..]), (&test.users[..], &test.items[..])];
-        let own: (Vec<u32>, Vec<u32>);
-        match self {
-            Self::All => parts.push((&valid.users, &valid.items)),
+    /// What is left out for the users of a group, and whom to draw for: who has a positive to be ranked, or, for `training`,
+    /// one to be trained on.
+    fn window(self, group: Group<3>, bounds: Bounds, training: bool) -> Result<Window> {
+        let Group { first, last, parts: [train, valid, test] } = group;
+        let users = if training {
+            train.users.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect()
+        } else {
+            let mut users = [valid.users.as_slice(), test.users.as_slice()].concat();
+            users.sort_unstable();
+            users.dedup();
+            users.into_iter().map(|user| (user, 1)).collect()
+        };
+        let tested = |user: &u32| test.users.binary_search(user).is_ok();
+        let (n_users, n_items) = (last - first + 1, bounds.items as u32);
+        let local = |users: &[u32]| users.iter().map(|user| user - first).collect::<Vec<_>>();
+        let (of_train, of_test) = (local(&train.users), local(&test.users));
+        let (of_valid, valid): (Vec<u32>, Vec<u32>) = match self {
+            Self::All => (local(&valid.users), valid.items),
+            // What is validated on is ranked only where nothing is tested on.
             Self::Train => {
-                let tested = split.test.csr()?;
-                let untested = |(user, _): &(&u32, &u32)| tested.row(**user).is_empty();
-                own = valid.users.iter().zip(&valid.items).filter(untested).unzip();
-                parts.push((&own.0, &own.1));
+                let untested = valid.users.iter().zip(&valid.items).filter(|(user, _)| !tested(user));
+                untested.map(|(user, item)| (user - first, *item)).unzip()
             }
+        };
+        let mut seen = vec![(of_train.as_slice(), train.items.as_slice())];
+        if self == Self::All || !training {
+            seen.extend([(of_test.as_slice(), test.items.as_slice()), (of_valid.as_slice(), valid.as_slice())]);
         }
-        Csr::union(split.n_users, split.n_items, &parts)
+        Ok(Window { first, seen: Csr::union(n_users, n_items, &seen)?, users })
     }
 }
 
@@ -266,7 +287,7 @@ mod tests {
 
     use super::*;
     use crate::artifacts::split::SplitFrames;
-    use crate::data::frame::{ITEM, ParquetFile, USER, dense_ids};
+    use crate::data::frame::ParquetFile;
     use crate::stage::{Artifact, ArtifactDir, ContextParts, Input, Note, StageKind};
 
     /// Runs `work` as a stage with the seed 5; gives its output and what it noted.

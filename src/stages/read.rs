@@ -87,11 +87,20 @@ impl Stage for Read {
         let spill = Spill::within(context.memory().share(), context.scratch());
         let Reading { rows, lines, skipped, warning } = self.reading(Some(spill), context)?;
         let mut sink = Interactions::sink(&FrameMeta::of(Self::KIND), BTreeSet::new(), context);
+        let (mut waiting, mut waiting_rows) = (Vec::new(), 0);
         let totals = rows.each(&mut |columns| {
             // Piece by piece, so that what is encoded at a time does not depend on how much fits into memory.
-            let pieces = cut(&from_columns(columns)?, PIECE)?;
-            pieces.chunks(WAVE / PIECE).try_for_each(|pieces| sink.write(pieces.to_vec()))
+            for piece in cut(&from_columns(columns)?, PIECE)? {
+                waiting_rows += piece.height();
+                waiting.push(piece);
+                if waiting_rows >= WAVE {
+                    waiting_rows = 0;
+                    sink.write(&std::mem::take(&mut waiting))?;
+                }
+            }
+            Ok(())
         })?;
+        sink.write(&waiting)?;
         sink.finish()?;
         context.fact("rows", totals.rows);
         context.fact("users", totals.users);

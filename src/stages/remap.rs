@@ -27,7 +27,7 @@ impl Stage for Remap {
         let mut sink = None;
         let names = remap(&input.rows, &mut |sizes, frames| {
             let sink = sink.get_or_insert_with(|| Dataset::sink(Self::KIND, sizes, input.rows.optional(), context));
-            sink.write(frames)
+            sink.write(&frames)
         })?;
         if let Some(sink) = sink {
             sink.finish()?;

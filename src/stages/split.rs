@@ -137,7 +137,7 @@ impl Stage for SplitStage {
         let show = |user: u32, item: u32| dataset.show(user, item);
         let input = Input { interactions: &dataset.rows, n_users, n_items, show: &show };
         let parts = split(input, &rules, &mut |frames| {
-            sinks.iter_mut().zip(frames).try_for_each(|(sink, frames)| sink.write(frames))
+            sinks.iter_mut().zip(frames).try_for_each(|(sink, frames)| sink.write(&frames))
         })?;
         sinks.into_iter().try_for_each(Sink::finish)?;
         dataset.copy_ids(context)?;

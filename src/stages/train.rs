@@ -90,7 +90,7 @@ impl Stage for Train {
         )?;
         let start = first_weights(recipe, &split, context)?;
         let clean = if recipe.loss.is_denoising() { split.train_clean()? } else { None };
-        let pool = pool(context)?;
+        let pool = pool(&split, context)?;
         let data = Data {
             catalogue,
             train: Pairs { users: &split.train.users, items: &split.train.items },
@@ -168,9 +168,9 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
 }
 
 /// The training negatives of the pool, if one is connected.
-fn pool(context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+fn pool(split: &Split, context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
     let Some(pool) = context.inputs("pool").first() else { return Ok(None) };
-    let negatives = Pool::training(&pool.dir)?;
+    let negatives = Pool::training(&pool.dir, split)?;
     negatives.map(Some).ok_or_else(|| {
         Fault::data(format!("the pool of stage `{}` has no training negatives", pool.stage))
             .help("add `train: {negatives: 4}` to that stage, or leave `pool` out to draw them in each epoch")

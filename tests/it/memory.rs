@@ -32,6 +32,13 @@ stages:
   ids: {{kind: remap, inputs: {{interactions: enough}}}}
   split: {{kind: split, inputs: {{dataset: ids}}, {split}}}
   pool: {{kind: negative_pool, inputs: {{split: split}}, eval: {{negatives: 20}}, train: {{negatives: 2}}}}
+  popular:
+    kind: negative_pool
+    inputs: {{split: split}}
+    exclude: train
+    short_pool: with_replacement
+    eval: {{negatives: 40, sampling: popularity}}
+    train: {{negatives: 3, sampling: popularity}}
 "
     )
 }
@@ -75,12 +82,12 @@ fn every_stage_writes_the_same_bytes_in_hardly_any_memory() {
         run("plenty", &[]);
         run("little", &["--memory", "300KB"]);
         // One stage at a time: nothing is left in memory by the one before.
-        for stage in ["ratings", "positives", "enough", "ids", "split", "pool"] {
+        for stage in ["ratings", "positives", "enough", "ids", "split", "pool", "popular"] {
             run("steps", &["--memory", "300KB", "--only", stage]);
         }
         let [plenty, little, steps] =
             ["plenty", "little", "steps"].map(|name| files(&project.path(name).join("memory")));
-        assert!(plenty.len() > 12, "{plenty:?}");
+        assert!(plenty.len() > 14, "{plenty:?}");
         assert_eq!(plenty, little, "{filter}, {split}");
         assert_eq!(plenty, steps, "{filter}, {split}");
     }

@@ -124,6 +124,14 @@ impl IdBuilder {
         };
     }
 
+    /// Appends so many integers, which `append` adds; nothing where ids are strings.
+    pub(crate) fn append_integers(&mut self, rows: usize, append: impl FnOnce(&mut Vec<i64>)) {
+        if let Ids::Int(ids) = &mut self.ids {
+            let _ = ids.try_reserve_exact(rows);
+            append(ids);
+        }
+    }
+
     /// Appends the blocks and gives the memory of each back, emptied.
     ///
     /// # Errors

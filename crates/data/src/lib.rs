@@ -14,6 +14,7 @@ pub mod given;
 pub mod ids;
 pub mod lists;
 pub mod maths;
+mod packed;
 pub mod pool;
 pub mod proposal;
 pub mod read;
@@ -24,7 +25,7 @@ pub mod runs;
 pub mod sample;
 pub mod scan;
 pub mod split;
-pub mod stream;
+mod stream;
 pub mod synthesize;
 
 pub use ncf_pipe_fault::{Class, Fault, Result};

@@ -5,7 +5,7 @@ mod file;
 
 use crate::{Fault, Result};
 
-pub use draw::{Draw, Drawn, ShortPool, write_eval, write_train};
+pub use draw::{Draw, Drawn, EvalPool, ShortPool, TrainPool, Window};
 
 /// The candidates that users' held-out positives are ranked against.
 ///

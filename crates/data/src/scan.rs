@@ -1,5 +1,8 @@
 //! Interactions that may exceed memory: they are looked at in pieces of whole users, as often as is needed.
 
+mod packed;
+mod together;
+
 use std::collections::BTreeSet;
 
 use polars::prelude::{DataFrame, DataType, Int32Type, Int64Type};
@@ -8,6 +11,9 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::frame::{self, RawIds, USER, polars_error};
 use crate::runs::Runs;
+
+pub use packed::PackedPieces;
+pub use together::{Bounds, Group, Pairs, each_group};
 
 /// Rows that a piece should have: a piece ends with the first user after so many.
 pub const PIECE: usize = 1 << 17;

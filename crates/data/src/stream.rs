@@ -1,15 +1,16 @@
 //! Parquet files that are written as their rows are made, so that they may exceed memory.
 
+mod columns;
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat;
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
@@ -17,25 +18,30 @@ use rayon::prelude::*;
 use crate::frame::{BUFFER, FrameMeta, ROW_GROUP, properties};
 use crate::{Fault, Result};
 
+use columns::Chunk;
+pub(crate) use columns::{Batch, Values};
+
 /// Writes batches of rows as Parquet, in row groups of [`ROW_GROUP`] rows, or another fixed number, whatever the
 /// batches' lengths: the bytes depend on nothing but the rows and the footer. Rows wait in memory until their row group
-/// is full.
-pub struct StreamWriter<W: Write + Send> {
+/// is full, and row groups until the next are encoded.
+pub(crate) struct StreamWriter<W: Write + Send, B: Batch = RecordBatch> {
     file: SerializedFileWriter<BufWriter<W>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    waiting: VecDeque<RecordBatch>,
+    waiting: VecDeque<B>,
     rows: usize,
     groups: usize,
     group_rows: usize,
+    /// The columns of row groups that are encoded and not yet written.
+    encoded: Vec<Chunk>,
 }
 
-impl<W: Write + Send> StreamWriter<W> {
+impl<W: Write + Send, B: Batch> StreamWriter<W, B> {
     /// Starts a file with these columns: numbers, strings, and lists of Int32.
     ///
     /// # Errors
     /// When a column has a type that Parquet lacks, or `out` cannot be written to.
-    pub fn new(out: W, schema: SchemaRef, meta: &FrameMeta) -> Result<Self> {
+    pub(crate) fn new(out: W, schema: SchemaRef, meta: &FrameMeta) -> Result<Self> {
         Self::with_row_groups(out, schema, meta, ROW_GROUP)
     }
 
@@ -43,7 +49,7 @@ impl<W: Write + Send> StreamWriter<W> {
     ///
     /// # Errors
     /// As [`StreamWriter::new`].
-    pub fn with_row_groups(out: W, schema: SchemaRef, meta: &FrameMeta, rows: usize) -> Result<Self> {
+    pub(crate) fn with_row_groups(out: W, schema: SchemaRef, meta: &FrameMeta, rows: usize) -> Result<Self> {
         let start = || {
             let parquet_schema = ArrowSchemaConverter::new().convert(&schema)?;
             let properties = Arc::new(properties(&schema, meta)?);
@@ -53,17 +59,18 @@ impl<W: Write + Send> StreamWriter<W> {
             Ok((file, factory))
         };
         let (file, factory) = start().map_err(|error| cannot_write(&error))?;
-        Ok(Self { file, factory, schema, waiting: VecDeque::new(), rows: 0, groups: 0, group_rows: rows.max(1) })
+        let (waiting, encoded) = (VecDeque::new(), Vec::new());
+        Ok(Self { file, factory, schema, waiting, rows: 0, groups: 0, group_rows: rows.max(1), encoded })
     }
 
     /// Adds rows. All row groups that become full are encoded in parallel, column by column, so it pays to add
-    /// several row groups' rows at once.
+    /// several row groups' rows at once; meanwhile those that became full before are written.
     ///
     /// # Errors
     /// When the columns are not those of the file, or it cannot be written to.
-    pub fn write(&mut self, batches: impl IntoIterator<Item = RecordBatch>) -> Result<()> {
-        for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
-            self.rows += batch.num_rows();
+    pub(crate) fn write(&mut self, batches: impl IntoIterator<Item = B>) -> Result<()> {
+        for batch in batches.into_iter().filter(|batch| batch.rows() > 0) {
+            self.rows += batch.rows();
             self.waiting.push_back(batch);
         }
         let full = self.rows / self.group_rows;
@@ -71,7 +78,7 @@ impl<W: Write + Send> StreamWriter<W> {
     }
 
     /// Where the file is written to.
-    pub fn get_ref(&self) -> &W {
+    pub(crate) fn get_ref(&self) -> &W {
         self.file.inner().get_ref()
     }
 
@@ -79,62 +86,81 @@ impl<W: Write + Send> StreamWriter<W> {
     ///
     /// # Errors
     /// When the file cannot be written to.
-    pub fn finish(mut self) -> Result<W> {
+    pub(crate) fn finish(self) -> Result<W> {
         let rest = usize::from(self.rows > 0);
-        self.encode(rest).map_err(|error| cannot_write(&error))?;
-        let out = self.file.into_inner().map_err(|error| cannot_write(&error))?;
+        let last = |mut this: Self| {
+            this.encode(rest)?;
+            let encoded = std::mem::take(&mut this.encoded);
+            append(&mut this.file, encoded, this.schema.fields().len())?;
+            this.file.into_inner()
+        };
+        let out = last(self).map_err(|error| cannot_write(&error))?;
         out.into_inner().map_err(|error| cannot_write(&error.into_error().into()))
     }
 
     fn encode(&mut self, groups: usize) -> Result<(), ParquetError> {
-        let mut tasks: Vec<(usize, Vec<ArrayRef>, ArrowColumnWriter)> = Vec::new();
+        if groups == 0 {
+            return Ok(());
+        }
+        let mut tasks: Vec<(usize, Arc<Vec<B>>, ArrowColumnWriter)> = Vec::new();
         for group in 0..groups {
-            let slices = self.next_group();
+            let slices = Arc::new(self.next_group());
             let writers = self.factory.create_column_writers(self.groups + group)?;
-            for (column, writer) in writers.into_iter().enumerate() {
-                tasks.push((column, slices.iter().map(|batch| Arc::clone(batch.column(column))).collect(), writer));
-            }
+            tasks.extend(writers.into_iter().enumerate().map(|(column, writer)| (column, Arc::clone(&slices), writer)));
         }
-        let columns = self.schema.fields().len();
-        let chunks: Vec<ArrowColumnChunk> = tasks
-            .into_par_iter()
-            .map(|(column, slices, mut writer)| {
-                // In one piece, because the ends of pages depend on how values are handed over.
-                let values = concat(&slices.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
-                for leaf in compute_leaves(self.schema.field(column), &values)? {
-                    writer.write(&leaf)?;
-                }
-                writer.close()
-            })
-            .collect::<Result<_, ParquetError>>()?;
-        let mut chunks = chunks.into_iter();
-        for _ in 0..groups {
-            let mut group = self.file.next_row_group()?;
-            for chunk in chunks.by_ref().take(columns) {
-                chunk.append_to_row_group(&mut group)?;
-            }
-            group.close()?;
-        }
+        let (file, schema) = (&mut self.file, &self.schema);
+        let (columns, properties) = (schema.fields().len(), Arc::clone(file.properties()));
+        let descriptors = file.schema_descr().columns().to_vec();
+        let before = std::mem::take(&mut self.encoded);
+        let (written, encoded) = rayon::join(
+            || append(file, before, columns),
+            || {
+                let encode = |(column, slices, writer): (usize, Arc<Vec<B>>, ArrowColumnWriter)| {
+                    let descriptor = descriptors.get(column).filter(|_| descriptors.len() == columns);
+                    columns::encode(schema.field(column), descriptor, &properties, &slices, column, writer)
+                };
+                tasks.into_par_iter().with_max_len(1).map(encode).collect::<Result<_, ParquetError>>()
+            },
+        );
+        written?;
+        self.encoded = encoded?;
         self.groups += groups;
         Ok(())
     }
 
     /// Takes the next row group's rows from those that wait.
-    fn next_group(&mut self) -> Vec<RecordBatch> {
+    fn next_group(&mut self) -> Vec<B> {
         let mut slices = Vec::new();
         let mut missing = self.group_rows.min(self.rows);
         self.rows -= missing;
         while missing > 0 {
             let Some(batch) = self.waiting.pop_front() else { break };
-            let taken = batch.num_rows().min(missing);
+            let taken = batch.rows().min(missing);
             slices.push(batch.slice(0, taken));
-            if taken < batch.num_rows() {
-                self.waiting.push_front(batch.slice(taken, batch.num_rows() - taken));
+            if taken < batch.rows() {
+                self.waiting.push_front(batch.slice(taken, batch.rows() - taken));
             }
             missing -= taken;
         }
         slices
     }
+}
+
+/// Writes row groups of so many columns.
+fn append<W: Write + Send>(
+    file: &mut SerializedFileWriter<W>,
+    chunks: Vec<Chunk>,
+    columns: usize,
+) -> Result<(), ParquetError> {
+    let mut chunks = chunks.into_iter().peekable();
+    while chunks.peek().is_some() {
+        let mut group = file.next_row_group()?;
+        for chunk in chunks.by_ref().take(columns.max(1)) {
+            chunk.append_to(&mut group)?;
+        }
+        group.close()?;
+    }
+    Ok(())
 }
 
 fn cannot_write(error: &ParquetError) -> Fault {
@@ -147,7 +173,7 @@ fn cannot_write(error: &ParquetError) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, ListArray, StringArray};
+    use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StringArray};
     use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 
     use super::*;

@@ -5,6 +5,7 @@
 //! | [`summary`] | mean, spread, interval and quantiles of one sample |
 //! | [`hypothesis`], [`paired`] | a claim in words, and the test of it |
 //! | [`paired_t`], [`wilcoxon`], [`bootstrap`] | the tests |
+//! | [`rounding`] | differences of means, in which ties are ties |
 //! | [`multiple`] | Holm, Bonferroni, Benjamini–Hochberg |
 //! | [`effect`] | effect sizes |
 //! | [`distribution`] | normal and Student's t, accurate in both tails |
@@ -23,6 +24,7 @@ pub mod multiple;
 pub mod paired;
 pub mod paired_t;
 mod ranks;
+pub mod rounding;
 mod sample;
 mod signed_rank;
 pub mod summary;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::artifacts::cells::distinct;
-use crate::artifacts::comparison::{Comparison, Group, Test};
+use crate::artifacts::comparison::{Comparison, Group, Marking, Test};
 use crate::artifacts::metrics::{Means, Metrics, is_of_lists, names, protocols};
 use crate::cli::exit::Failed;
 use crate::cli::stored::Stored;
@@ -22,9 +22,9 @@ pub(super) fn tables(stored: &Stored) -> Result<(Vec<Table>, Vec<Fact>), Failed>
         for protocol in distinct(comparison.groups.iter().map(|group| group.protocol.as_str())) {
             let groups: Vec<&Group> = comparison.groups.iter().filter(|group| group.protocol == protocol).collect();
             for of_lists in [false, true] {
-                tables.extend(of_groups(&node.name(), protocol, &groups, &comparison.tests, of_lists));
+                tables.extend(of_groups(&node.name(), protocol, &groups, &comparison, of_lists));
             }
-            facts.extend(best(&groups));
+            facts.extend(best(protocol, &groups, &comparison.metrics));
         }
         if !comparison.tests.is_empty() {
             tables.push(of_tests(&node.name(), &comparison.tests));
@@ -49,22 +49,24 @@ fn text(name: &str) -> Column {
     Column { name: name.to_owned(), ..Column::default() }
 }
 
-/// The best group by the first metric.
-fn best(groups: &[&Group]) -> Option<Fact> {
-    let name = &groups.first()?.metrics.first()?.metric;
+/// The best group by the first metric that is shown.
+fn best(protocol: &str, groups: &[&Group], metrics: &[String]) -> Option<Fact> {
+    let name = metrics.iter().find(|name| !is_of_lists(name))?;
     let of = |group: &&Group| {
         let spread = group.metrics.iter().find(|spread| spread.metric == *name)?;
         Some((spread.mean, spread.sd, group.name.clone()))
     };
     let (mean, sd, group) = groups.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0))?;
     let sd = sd.map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
-    Some(Fact { name: format!("best {name}: {group}"), value: format!("{mean:.4}{sd}") })
+    Some(Fact { name: format!("best {name}, {protocol} ranking: {group}"), value: format!("{mean:.4}{sd}") })
 }
 
 /// The metrics of users, or the figures of all lists together; `None` where there is nothing to show.
-fn of_groups(stage: &str, protocol: &str, groups: &[&Group], tests: &[Test], of_lists: bool) -> Option<Table> {
-    let all = groups.iter().flat_map(|group| &group.metrics).map(|spread| spread.metric.as_str());
-    let names = distinct(all.filter(|name| is_of_lists(name) == of_lists));
+fn of_groups(stage: &str, protocol: &str, groups: &[&Group], comparison: &Comparison, of_lists: bool) -> Option<Table> {
+    let (tests, marks) = (&comparison.tests, Marking::of(&comparison.tests));
+    let there = |name: &&str| groups.iter().any(|group| group.metrics.iter().any(|spread| spread.metric == **name));
+    let all = comparison.metrics.iter().map(String::as_str).filter(there);
+    let names: Vec<&str> = all.filter(|name| is_of_lists(name) == of_lists).collect();
     if names.is_empty() {
         return None;
     }
@@ -84,8 +86,9 @@ fn of_groups(stage: &str, protocol: &str, groups: &[&Group], tests: &[Test], of_
             let spread = group.metrics.iter().find(|spread| spread.metric == *name);
             let of = |test: &&Test| test.group == group.name && test.metric == *name && test.protocol == protocol;
             let said: Vec<String> = tests.iter().filter(of).map(said).collect();
+            let marked = |test: &&Test| marks.is_some_and(|marks| marks.is(test));
             let significant =
-                tests.iter().filter(of).any(|test| test.over == "users" && test.is_significant == Some(true));
+                tests.iter().filter(of).find(marked).is_some_and(|test| test.is_significant == Some(true));
             row.push(spread.map_or_else(Cell::default, |spread| Cell {
                 value: Some(spread.mean),
                 sd: spread.sd,
@@ -108,7 +111,11 @@ fn of_groups(stage: &str, protocol: &str, groups: &[&Group], tests: &[Test], of_
     let repeats = groups.iter().any(|group| group.runs > 1);
     let mut caption = if repeats { "Mean ± standard deviation over runs.".to_owned() } else { String::new() };
     if let Some(baseline) = baseline {
-        let _ = write!(caption, " The baseline is {}; * differs from it over users after correction.", baseline.name);
+        let _ = write!(caption, " The baseline is {}", baseline.name);
+        let _ = match marks.filter(|_| !of_lists) {
+            Some(marks) => write!(caption, "; * differs from it by the {marks}, after correction."),
+            None => write!(caption, "."),
+        };
     }
     Some(Table {
         title: format!("{stage}: {}", title(protocol, of_lists)),
@@ -141,6 +148,7 @@ fn of_tests(stage: &str, tests: &[Test]) -> Table {
         text("interval"),
         number("p", None, "not corrected"),
         number("p corrected", None, "for the number of hypotheses of the same test"),
+        text("correction"),
         number("d", Some(3), "Cohen's d of the paired differences"),
         number("r", Some(3), "matched-pairs rank-biserial correlation"),
     ];
@@ -159,13 +167,12 @@ fn of_tests(stage: &str, tests: &[Test]) -> Table {
             Cell::text(interval),
             small(test.p),
             small(test.p_adjusted),
+            Cell::text(test.correction.clone()),
             maybe(test.d_z),
             maybe(test.rank_biserial),
         ]
     });
-    let correction =
-        tests.first().map_or_else(String::new, |test| format!("Correction: {}, by test.", test.correction));
-    Table { title: format!("{stage}: tests against the baseline"), caption: correction, columns, rows: rows.collect() }
+    Table { title: format!("{stage}: tests against the baseline"), columns, rows: rows.collect(), ..Table::default() }
 }
 
 /// Three significant digits.

@@ -40,7 +40,7 @@ pub(super) fn look(split: &Split, pool: Option<&Pool>, on: Part, k: u32) -> Resu
     let ranked = if on == Part::Test { &test } else { &valid };
     let mask = if on == Part::Test { Mask::TrainValid } else { Mask::Train };
     if let Some(pool) = pool {
-        check_size(split, pool)?;
+        pool.check_split(split)?;
         let positives = told(&positives_among(pool.lists(), &parts), |found| {
             let part = PARTS[found.part];
             json!({"user": names.users.value(found.user), "item": names.items.value(found.item), "part": part})
@@ -125,19 +125,4 @@ fn unmasked(n_items: u32, masks: &[&Csr], user: u32) -> u64 {
     masked.sort_unstable();
     masked.dedup();
     u64::from(n_items) - masked.len() as u64
-}
-
-fn check_size(split: &Split, pool: &Pool) -> Result<()> {
-    let (lists, data) = (pool.lists(), (split.n_users, split.n_items));
-    if (lists.n_users(), lists.n_items()) == data {
-        return Ok(());
-    }
-    Err(Fault::data(format!(
-        "the pool is for {} users and {} items, and the split has {} and {}",
-        lists.n_users(),
-        lists.n_items(),
-        data.0,
-        data.1
-    ))
-    .help("connect the pool that was drawn for this split"))
 }

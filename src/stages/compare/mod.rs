@@ -79,6 +79,7 @@ impl Stage for Compare {
         "first version",
         "times and keys of runs, groups over seeds, tests against a baseline, tables",
         "coverage, Gini index and popularity of the lists of full ranking",
+        "ties of means over seeds are ties, and users of different data are not paired",
         "`table.csv` is one table, with the protocol as its first column and the test in the headers of p-values",
     ];
     const INPUTS: &'static [Port] = &[Port::many::<Metrics>("runs")];
@@ -130,12 +131,14 @@ impl Stage for Compare {
                 let run = &runs[of_run[row]].0;
                 user_values(&run.dir, &rows[row].protocol, metric)
             };
+            let people = |row: usize| runs[of_run[row]].1.users_digest.as_deref();
             for protocol in distinct(rows.iter().map(|row| row.protocol.as_str())) {
                 let place = groups::find_baseline(&found, baseline, protocol)?;
                 groups::differences(&mut found, place);
                 let terms = Terms {
                     rows: &rows,
                     per_user: &per_user,
+                    people: &people,
                     metrics: &shown,
                     correction: self.correction,
                     level: self.level,
@@ -146,8 +149,8 @@ impl Stage for Compare {
             }
         }
         let groups = found.into_iter().map(|Members { group, .. }| group).collect();
-        let comparison = Comparison { rows, groups, tests };
-        tables::write(&comparison, &shown, self.level, context)?;
+        let comparison = Comparison { metrics: shown, rows, groups, tests };
+        tables::write(&comparison, self.level, context)?;
         comparison.write(Self::KIND, context)
     }
 }
@@ -204,7 +207,11 @@ fn doubts(runs: &[(&Input, Metrics)]) -> Vec<String> {
             Some((_, _, runs)) => *runs += 1,
             None => doubts.push((what, &run.stage, 1)),
         };
-        if metrics.on != reference.on {
+        if let (Some(one), Some(other)) = (&metrics.users_digest, &reference.users_digest)
+            && one != other
+        {
+            doubt("the data that they are evaluated on: equal user ids are different users".to_owned());
+        } else if metrics.on != reference.on {
             doubt("the part of the split that they are evaluated on".to_owned());
         } else if metrics.counts != reference.counts {
             doubt("the users, items or positives that they are evaluated on".to_owned());

@@ -14,6 +14,7 @@ use crate::stats::effect;
 use crate::stats::hypothesis::{Alternative, Hypothesis};
 use crate::stats::multiple::{Correction, adjust};
 use crate::stats::paired::PairedTest;
+use crate::stats::rounding;
 use crate::stats::wilcoxon::{Method, Zeros};
 
 /// What is paired.
@@ -83,11 +84,21 @@ pub(super) type PerUser<'a> = dyn Fn(usize, &str) -> Result<UserValues> + 'a;
 pub(super) struct Terms<'a> {
     pub(super) rows: &'a [Row],
     pub(super) per_user: &'a PerUser<'a>,
+    /// The digest of a run's table of users, if it says which one it was.
+    pub(super) people: &'a dyn Fn(usize) -> Option<&'a str>,
     pub(super) metrics: &'a [String],
     pub(super) correction: Correction,
     pub(super) level: f64,
     pub(super) seed: u64,
     pub(super) cancel: &'a Cancel,
+}
+
+impl Terms<'_> {
+    /// Whether equal ids are the same users in all runs of both, as far as they say.
+    fn have_same_users(&self, one: &Members, other: &Members) -> bool {
+        let known = one.rows.iter().chain(&other.rows).filter_map(|row| (self.people)(*row));
+        distinct(known).len() < 2
+    }
 }
 
 /// Tests every group of the baseline's protocol against it, test by test. The hypotheses of one test are one family:
@@ -163,7 +174,9 @@ fn one(
         alternative: spec.alternative,
     };
     let paired = spec.paired(terms.seed);
-    let outcome = paired.run(&hypothesis, &a, &b, terms.level);
+    // A group's values are means over its runs. Of one sample, the tests say the same as of two in pairs.
+    let (differences, none) = (rounding::differences(&a, &b), vec![0.0; a.len()]);
+    let outcome = paired.run(&hypothesis, &differences, &none, terms.level);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let mut test = Test {
         group: members.group.name.clone(),
@@ -192,10 +205,16 @@ fn one(
         p_adjusted: None,
         correction: String::new(),
         is_significant: None,
-        d_z: effect::standardised(&a, &b).ok().map(|effect| effect.d_z),
-        rank_biserial: effect::rank_biserial(&a, &b).ok(),
+        d_z: effect::standardised(&differences, &none).ok().map(|effect| effect.d_z),
+        rank_biserial: effect::rank_biserial(&differences, &none).ok(),
         why_not: None,
     };
+    if spec.over == Over::Users && !terms.have_same_users(members, base) {
+        test.n = 0;
+        (test.difference, test.d_z, test.rank_biserial) = (None, None, None);
+        test.why_not = Some("they were evaluated on different data: equal user ids are different users".to_owned());
+        return test;
+    }
     match outcome {
         Ok(found) => {
             test.test = found.test;

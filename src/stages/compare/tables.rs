@@ -1,6 +1,6 @@
 //! The comparison as a table for the terminal, Markdown, LaTeX and CSV.
 
-use crate::artifacts::comparison::{Comparison, Group, Test};
+use crate::artifacts::comparison::{Comparison, Group, Marking, Test};
 use crate::artifacts::metrics::is_of_lists;
 use crate::figures::FigureError;
 use crate::figures::plot::Better;
@@ -13,8 +13,8 @@ const DIGITS: u8 = 4;
 const WIDTH: usize = 120;
 
 /// Writes `table.txt`, `table.md` and `table.tex`, protocol by protocol, and `table.csv`, where all are one table.
-pub(super) fn write(comparison: &Comparison, metrics: &[String], level: f64, context: &Context<'_>) -> Result<()> {
-    let tables = tables(comparison, metrics, level);
+pub(super) fn write(comparison: &Comparison, level: f64, context: &Context<'_>) -> Result<()> {
+    let tables = tables(comparison, level);
     let join = |of: &dyn Fn(&Table) -> Result<String, FigureError>| {
         let texts: Result<Vec<String>, FigureError> = tables.iter().map(|(_, table)| of(table)).collect();
         texts.map(|texts| texts.join("\n")).map_err(|error| Fault::failed(&error))
@@ -52,39 +52,26 @@ fn one(tables: Vec<(String, Table)>) -> Table {
     one
 }
 
-/// Which tests the marks in the table come from: those over users if there are any, since seeds are few.
-fn marking(tests: &[Test]) -> Option<(&str, &str)> {
-    let test = tests.iter().find(|test| test.over == "users").or(tests.first())?;
-    Some((&test.over, family(test)))
-}
-
-/// The test without what differs from group to group.
-fn family(test: &Test) -> &str {
-    test.test.split_once(',').map_or(&*test.test, |(name, _)| name)
-}
-
 /// A table for each protocol: a row for each group, mean and standard deviation of each metric, and what it is above or
 /// below the baseline in per cent.
-fn tables(comparison: &Comparison, metrics: &[String], level: f64) -> Vec<(String, Table)> {
+fn tables(comparison: &Comparison, level: f64) -> Vec<(String, Table)> {
     let mut protocols: Vec<&str> = Vec::new();
     for group in &comparison.groups {
         if !protocols.contains(&group.protocol.as_str()) {
             protocols.push(&group.protocol);
         }
     }
-    protocols.into_iter().map(|protocol| (protocol.to_owned(), table(comparison, protocol, metrics, level))).collect()
+    protocols.into_iter().map(|protocol| (protocol.to_owned(), table(comparison, protocol, level))).collect()
 }
 
-fn table(comparison: &Comparison, protocol: &str, metrics: &[String], level: f64) -> Table {
+fn table(comparison: &Comparison, protocol: &str, level: f64) -> Table {
+    let metrics = &comparison.metrics;
     let groups: Vec<&Group> = comparison.groups.iter().filter(|group| group.protocol == protocol).collect();
     let tests: Vec<&Test> = comparison.tests.iter().filter(|test| test.protocol == protocol).collect();
-    let marks = marking(&comparison.tests);
+    let marks = Marking::of(&comparison.tests);
     let p = |group: &Group, metric: &str| {
-        let (over, name) = marks?;
-        let is = |test: &&&Test| {
-            (test.group.as_str(), test.metric.as_str(), test.over.as_str(), family(test))
-                == (group.name.as_str(), metric, over, name)
-        };
+        let marks = marks?;
+        let is = |test: &&&Test| test.group == group.name && test.metric == metric && marks.is(test);
         tests.iter().find(is)?.p_adjusted
     };
     let column = |name: &str, better, digits| Column { name: name.to_owned(), better, digits, unit: None };
@@ -118,10 +105,10 @@ fn table(comparison: &Comparison, protocol: &str, metrics: &[String], level: f64
     let (least, most) = (users.clone().min().unwrap_or(0), users.max().unwrap_or(0));
     let users = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let repeats = groups.iter().any(|group| group.runs > 1);
-    let significance = marks.and_then(|(over, name)| {
-        let test = tests.iter().find(|test| test.over == over && family(test) == name)?;
+    let significance = marks.and_then(|marks| {
+        let test = tests.iter().find(|test| marks.is(test))?;
         Some(Significance {
-            test: format!("{name} over {over}"),
+            test: marks.to_string(),
             alternative: test.alternative.clone(),
             correction: test.correction.clone(),
             // Without what binary fractions add: 0.05, not 0.050000000000000044.

@@ -128,8 +128,11 @@ impl Evaluate {
 impl Stage for Evaluate {
     const KIND: &'static str = "evaluate";
     const ABOUT: &'static str = "ranks held-out interactions with a trained model";
-    const CHANGES: &'static [&'static str] =
-        &["first version", "coverage, Gini index and popularity of the lists of full ranking"];
+    const CHANGES: &'static [&'static str] = &[
+        "first version",
+        "coverage, Gini index and popularity of the lists of full ranking",
+        "the digest of the table of users",
+    ];
     const INPUTS: &'static [Port] =
         &[Port::one::<Model>("model"), Port::one::<Split>("split"), Port::optional::<Pool>("pool")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Metrics>("metrics")];
@@ -162,6 +165,7 @@ impl Stage for Evaluate {
         let split: Split = context.input("split")?;
         model.check_split(&split)?;
         let pool: Option<Pool> = context.optional("pool")?;
+        pool.as_ref().map_or(Ok(()), |pool| pool.check_split(&split))?;
         let train = split.train.csr()?;
         let valid = split.valid.csr()?;
         let test = split.test.csr()?;
@@ -204,6 +208,7 @@ impl Stage for Evaluate {
             counts: user_counts(counts),
             tie_rule: TIE_RULE.to_owned(),
             pool_digest: context.inputs("pool").first().and_then(|pool| Pool::digest(&pool.dir)),
+            users_digest: split.users_digest().map(str::to_owned),
         };
         metrics.write(found.per_user(positives), Self::KIND, context)
     }

@@ -250,8 +250,21 @@ impl Stage for Plot {
         let title = |default: String| self.title.clone().unwrap_or(default);
         let chart = match &self.figure {
             Figure::Curves(curves) => curves::chart(curves, &title, &self.repeat, context)?,
-            Figure::Sweep(of) => sweep::line(of, &title, &context.input("results")?)?,
-            Figure::Bars(of) => sweep::bars(of, &title, &context.input("results")?)?,
+            Figure::Sweep(of) => {
+                let results = context.input("results")?;
+                if let Some(groups) = sweep::left_out(&results, &of.x) {
+                    context.warn(groups);
+                }
+                sweep::line(of, &title, &results)?
+            }
+            Figure::Bars(of) => {
+                let results = context.input("results")?;
+                let left_out = of.x.as_deref().and_then(|x| sweep::left_out(&results, x));
+                if let Some(groups) = left_out {
+                    context.warn(groups);
+                }
+                sweep::bars(of, &title, &results)?
+            }
             Figure::Heat(of) => sweep::heat(of, &title, &context.input("results")?)?,
             Figure::Distribution(of) => spread::chart(of, &title, &self.repeat, context)?,
         };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::artifacts::cells::{Cell, labels, shown, values};
+use crate::artifacts::cells::{Cell, distinct, labels, shown, values};
 use crate::artifacts::comparison::{Comparison, Group, Spread};
 use crate::artifacts::metrics::is_of_lists;
 use crate::figures::plot::{Axis, Bar, BarChart, BarSeries, Better, Chart, HeatMap, LineChart, Point, Series};
@@ -60,6 +60,21 @@ fn by_axis<'a>(found: &[(&'a Group, &'a Spread)], x: &str) -> Result<Vec<(String
     Ok(names.into_iter().zip(lists).map(|(name, (.., list))| (name, list)).collect())
 }
 
+/// What bands and error bars mean, if there are any.
+fn deviation(found: &[(&Group, &Spread)]) -> Option<String> {
+    let runs = || found.iter().map(|(group, _)| group.runs);
+    let (least, most) = (runs().min()?, runs().max()?);
+    let runs = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    (most > 1).then(|| format!("± 1 standard deviation over {runs} runs"))
+}
+
+/// The groups that a figure along an axis cannot show, as they have no place on it.
+pub(super) fn left_out(results: &Comparison, x: &str) -> Option<String> {
+    let without = results.groups.iter().filter(|group| !group.cell.contains_key(x));
+    let names = distinct(without.map(|group| group.name.as_str()));
+    (!names.is_empty()).then(|| format!("not in the figure, having no `{x}`: {}", names.join(", ")))
+}
+
 /// A line for each combination of the other parameters, with a band of one standard deviation over seeds.
 pub(super) fn line(of: &Sweep, title: Title<'_>, results: &Comparison) -> Result<Chart> {
     let found = groups(results, &of.metric, of.protocol.as_deref())?;
@@ -76,14 +91,13 @@ pub(super) fn line(of: &Sweep, title: Title<'_>, results: &Comparison) -> Result
         let points: Vec<Point> = points.collect();
         Series { name, points, best: None }
     });
-    let runs = found.iter().map(|(group, _)| group.runs).max().unwrap_or(1);
     Ok(Chart::Line(LineChart {
         title: title(format!("{} by {}", of.metric, of.x)),
         x: axis(&of.x, of.log_x),
         y: Axis::new(of.metric.clone()),
         series: series.collect(),
         best_label: None,
-        band_label: (runs > 1).then(|| format!("± 1 standard deviation over {runs} runs")),
+        band_label: deviation(&found),
     }))
 }
 
@@ -111,7 +125,6 @@ pub(super) fn bars(of: &Bars, title: Title<'_>, results: &Comparison) -> Result<
             (x.as_str(), values.iter().map(shown).collect(), series.collect())
         }
     };
-    let runs = found.iter().map(|(group, _)| group.runs).max().unwrap_or(1);
     let default = of.x.as_ref().map_or_else(|| of.metric.clone(), |x| format!("{} by {x}", of.metric));
     Ok(Chart::Bar(BarChart {
         title: title(default),
@@ -119,7 +132,7 @@ pub(super) fn bars(of: &Bars, title: Title<'_>, results: &Comparison) -> Result<
         groups: names,
         value: Axis::new(of.metric.clone()),
         series,
-        error_label: (runs > 1).then(|| format!("± 1 standard deviation over {runs} runs")),
+        error_label: deviation(&found),
         ..BarChart::default()
     }))
 }

@@ -3,11 +3,18 @@
 //! Each row becomes one number of `W` bits, in which the columns follow each other in the order of the sort, each
 //! less its minimum. The number holds all of the row, so that the sorted columns are unpacked from it: nothing is
 //! permuted. The leading bits choose one of at most 2^14 buckets; what is left of the number mostly fits 64 bits, and
-//! a bucket fits the cache.
+//! a bucket fits the cache. Where users ascend already, as they do in most files, the rows of each are sorted by
+//! themselves.
+
+mod runs;
+mod word;
 
 use rayon::prelude::*;
 
 use crate::columns::{Columns, IdColumn};
+use crate::packed::FewFloats;
+
+use word::Word;
 
 /// Rows that are packed and partitioned together.
 const PART: usize = 1 << 17;
@@ -27,6 +34,9 @@ pub(super) fn sort(columns: &mut Columns) {
         return;
     }
     let plan = Plan::new(columns);
+    if runs::sort(columns, &plan) {
+        return;
+    }
     let width = plan.width();
     if width > 128 {
         return sort_wide(columns);
@@ -80,6 +90,8 @@ impl Digits {
 #[derive(Debug)]
 struct RatingDigits {
     values: Vec<f32>,
+    /// The digit of each value by its first bits, where these tell all of them apart.
+    places: Option<Vec<u8>>,
     bits: u32,
 }
 
@@ -87,15 +99,20 @@ impl RatingDigits {
     fn of(column: &[f32]) -> Self {
         let parts: Option<Vec<Vec<f32>>> = column.par_chunks(PART).map(few_values).collect();
         let few = parts.and_then(|parts| few_values(&parts.concat()));
-        few.map_or(Self { values: Vec::new(), bits: 32 }, |values| {
+        few.map_or(Self { values: Vec::new(), places: None, bits: 32 }, |values| {
             let bits = bits_of((values.len() as u64).saturating_sub(1));
-            Self { values, bits }
+            let mut known = FewFloats::default();
+            let apart = values.iter().enumerate().all(|(digit, &value)| known.code(value) == Some(digit as u8));
+            Self { values, places: apart.then(|| known.into_places()), bits }
         })
     }
 
     fn digit(&self, value: f32) -> u64 {
         if self.values.is_empty() {
             return u64::from(ordered(value));
+        }
+        if let Some(places) = &self.places {
+            return u64::from(places[FewFloats::place(value)]) - 1;
         }
         self.values.partition_point(|other| other.total_cmp(&value).is_lt()) as u64
     }
@@ -107,6 +124,12 @@ impl RatingDigits {
 
 /// The different values in ascending order, if there are few.
 fn few_values(column: &[f32]) -> Option<Vec<f32>> {
+    let mut known = FewFloats::default();
+    if column.iter().all(|&value| known.code(value).is_some()) {
+        let mut values = known.values;
+        values.sort_unstable_by(f32::total_cmp);
+        return Some(values);
+    }
     let mut values: Vec<f32> = Vec::new();
     for value in column {
         if let Err(place) = values.binary_search_by(|other| other.total_cmp(value)) {
@@ -170,6 +193,11 @@ impl Plan {
     fn pack(&self, columns: &Columns, from: usize, keys: &mut [u128]) {
         keys.fill(0);
         pack_ids(keys, self.user, &columns.user, from);
+        self.pack_rest(columns, from, keys);
+    }
+
+    /// Adds all columns but the users to keys.
+    fn pack_rest<K: Word>(&self, columns: &Columns, from: usize, keys: &mut [K]) {
         if let (Some(digits), Some(column)) = (self.timestamp, &columns.timestamp) {
             pack(keys, digits.bits, &column[from..], |value| digits.digit(value));
         }
@@ -187,6 +215,12 @@ impl Plan {
 
     /// Writes the rows of the keys, and uses the keys up.
     fn unpack(&self, keys: &mut [u128], mut rows: Rows<'_>) {
+        self.unpack_rest(keys, &mut rows);
+        unpack_ids(keys, self.user, rows.user);
+    }
+
+    /// Writes all columns but the users, and leaves what is left of the keys.
+    fn unpack_rest<K: Word>(&self, keys: &mut [K], rows: &mut Rows<'_>) {
         if let (Some(digits), Some(column)) = (self.label, rows.label.as_deref_mut()) {
             unpack(keys, digits.bits, column, |digit| digits.value(digit) as i8);
         }
@@ -196,63 +230,38 @@ impl Plan {
         if let (Some(digits), Some(column)) = (&self.rating, rows.rating.as_deref_mut()) {
             unpack(keys, digits.bits, column, |digit| digits.value(digit));
         }
-        unpack_ids(keys, self.item, rows.item);
+        unpack_ids(keys, self.item, rows.item.reborrow());
         if let (Some(digits), Some(column)) = (self.timestamp, rows.timestamp.as_deref_mut()) {
             unpack(keys, digits.bits, column, |digit| digits.value(digit));
         }
-        unpack_ids(keys, self.user, rows.user);
     }
 }
 
-fn pack<T: Copy>(keys: &mut [u128], bits: u32, column: &[T], digit: impl Fn(T) -> u64) {
+fn pack<K: Word, T: Copy>(keys: &mut [K], bits: u32, column: &[T], digit: impl Fn(T) -> u64) {
     for (key, &value) in keys.iter_mut().zip(column) {
-        *key = *key << bits | u128::from(digit(value));
+        *key = key.with(bits, digit(value));
     }
 }
 
-fn pack_ids(keys: &mut [u128], digits: Digits, column: &IdColumn, from: usize) {
+fn pack_ids<K: Word>(keys: &mut [K], digits: Digits, column: &IdColumn, from: usize) {
     match column {
         IdColumn::Int(ids) => pack(keys, digits.bits, &ids[from..], |id| digits.digit(id)),
         IdColumn::Str(ids) => pack(keys, digits.bits, &ids.codes[from..], |code| digits.digit(code)),
     }
 }
 
-fn unpack<T>(keys: &mut [u128], bits: u32, column: &mut [T], value: impl Fn(u64) -> T) {
+fn unpack<K: Word, T>(keys: &mut [K], bits: u32, column: &mut [T], value: impl Fn(u64) -> T) {
     let mask = u64::MAX.checked_shr(64 - bits).unwrap_or(0);
     for (key, slot) in keys.iter_mut().zip(column) {
-        *slot = value(*key as u64 & mask);
-        *key >>= bits;
+        *slot = value(key.low() & mask);
+        *key = key.without(bits);
     }
 }
 
-fn unpack_ids(keys: &mut [u128], digits: Digits, column: IdRows<'_>) {
+fn unpack_ids<K: Word>(keys: &mut [K], digits: Digits, column: IdRows<'_>) {
     match column {
         IdRows::Int(ids) => unpack(keys, digits.bits, ids, |digit| digits.value(digit)),
         IdRows::Str(codes) => unpack(keys, digits.bits, codes, |digit| digits.value(digit) as u32),
-    }
-}
-
-/// What is left of a key once its leading bits have chosen the bucket.
-trait Word: Copy + Ord + Send + Sync {
-    fn of(key: u128) -> Self;
-    fn key(self) -> u128;
-}
-
-impl Word for u64 {
-    fn of(key: u128) -> Self {
-        key as Self
-    }
-    fn key(self) -> u128 {
-        u128::from(self)
-    }
-}
-
-impl Word for u128 {
-    fn of(key: u128) -> Self {
-        key
-    }
-    fn key(self) -> u128 {
-        self
     }
 }
 
@@ -370,6 +379,13 @@ impl IdRows<'_> {
         match column {
             IdColumn::Int(ids) => IdRows::Int(ids),
             IdColumn::Str(ids) => IdRows::Str(&mut ids.codes),
+        }
+    }
+
+    fn reborrow(&mut self) -> IdRows<'_> {
+        match self {
+            Self::Int(ids) => IdRows::Int(ids),
+            Self::Str(codes) => IdRows::Str(codes),
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, Int32Array, ListArray, PrimitiveArray, PrimitiveBuilder, RecordBatch,
+    ArrayRef, ArrowPrimitiveType, BooleanArray, Int32Array, ListArray, PrimitiveArray, PrimitiveBuilder,
     StringViewArray,
 };
 use arrow::buffer::OffsetBuffer;
@@ -22,10 +22,9 @@ use polars::prelude::{
     Column, DataFrame, DataType, Float32Type, Float64Type, Int8Type, Int32Type, Int64Type, ListChunked, PolarsDataType,
     PolarsError, PolarsNumericType, Series, polars_err,
 };
-use rayon::prelude::*;
 
-use crate::frame::{FrameMeta, polars_error};
-use crate::stream::StreamWriter;
+use crate::frame::FrameMeta;
+use crate::stream::{Batch, StreamWriter, Values};
 use crate::{Fault, Result};
 
 /// Rows of a row group, except the last of a file: what DuckDB, pyarrow and polars like to read in parallel.
@@ -62,8 +61,7 @@ pub fn with_missing(frame: &DataFrame) -> BTreeSet<String> {
 
 /// Writes frames one after the other as one Parquet file, as [`write_parquet`] writes one frame of all their rows.
 pub struct FrameWriter<W: Write + Send> {
-    file: StreamWriter<W>,
-    schema: SchemaRef,
+    file: StreamWriter<W, DataFrame>,
 }
 
 impl<W: Write + Send> FrameWriter<W> {
@@ -74,7 +72,7 @@ impl<W: Write + Send> FrameWriter<W> {
     pub fn new(out: W, like: &DataFrame, optional: &BTreeSet<String>, meta: &FrameMeta) -> Result<Self> {
         let fields = like.columns().iter().map(|column| field(column, optional.contains(column.name().as_str())));
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
-        Ok(Self { file: StreamWriter::new(out, Arc::clone(&schema), meta)?, schema })
+        Ok(Self { file: StreamWriter::new(out, schema, meta)? })
     }
 
     /// Adds rows; it pays to add several row groups' rows at once.
@@ -82,13 +80,7 @@ impl<W: Write + Send> FrameWriter<W> {
     /// # Errors
     /// When the columns are not those of the file, or it cannot be written to.
     pub fn write(&mut self, frames: &[DataFrame]) -> Result<()> {
-        let batch = |frame: &DataFrame| {
-            let arrays = frame.columns().iter().map(array).collect::<Result<_, PolarsError>>();
-            let arrays = arrays.map_err(|error| polars_error(&error))?;
-            RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(Fault::data)
-        };
-        let batches: Vec<RecordBatch> = frames.par_iter().with_max_len(1).map(batch).collect::<Result<_>>()?;
-        self.file.write(batches)
+        self.file.write(frames.iter().cloned())
     }
 
     /// Where the file is written to.
@@ -158,7 +150,37 @@ fn list_item() -> Arc<Field> {
     Arc::new(Field::new(ITEM_FIELD, ArrowType::Int32, false))
 }
 
-/// The same values for the `parquet` crate. Copying a row group is little beside encoding it.
+impl Batch for DataFrame {
+    fn rows(&self) -> usize {
+        self.height()
+    }
+
+    fn slice(&self, from: usize, rows: usize) -> Self {
+        Self::slice(self, from as i64, rows)
+    }
+
+    fn values(&self, column: usize) -> Result<Values<'_>, ParquetError> {
+        fn plain<P: PolarsNumericType>(series: &Series) -> Option<&[P::Native]> {
+            series.unpack::<P>().ok()?.cont_slice().ok()
+        }
+        let column =
+            self.columns().get(column).ok_or_else(|| ParquetError::General("a column is missing".to_owned()))?;
+        let series = column.as_materialized_series();
+        let found = match series.dtype() {
+            _ if series.null_count() > 0 => None,
+            DataType::Int8 => plain::<Int8Type>(series).map(Values::I8),
+            DataType::Int32 => plain::<Int32Type>(series).map(Values::I32),
+            DataType::Int64 => plain::<Int64Type>(series).map(Values::I64),
+            DataType::Float32 => plain::<Float32Type>(series).map(Values::F32),
+            DataType::Float64 => plain::<Float64Type>(series).map(Values::F64),
+            _ => None,
+        };
+        let any = || array(column).map(Values::Any).map_err(|error| ParquetError::External(Box::new(error)));
+        found.map_or_else(any, Ok)
+    }
+}
+
+/// The same values for the `parquet` crate.
 fn array(column: &Column) -> Result<ArrayRef, PolarsError> {
     let series = column.as_materialized_series();
     Ok(match series.dtype() {

@@ -1,4 +1,4 @@
-//! Drawing pools, straight into their files: a pool may exceed memory.
+//! Drawing pools, straight into their files: a pool may exceed memory, and so may the positives that it leaves out.
 
 use std::io::Write;
 use std::ops::Range;
@@ -7,8 +7,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::csr::Csr;
 use crate::frame::{FrameMeta, ROW_GROUP};
 use crate::pool::file::{list_batch, list_writer, pair_batch, pair_schema};
+use crate::proposal::Proposal;
 use crate::rng::Philox;
 use crate::sample::Sampler;
 use crate::stream::StreamWriter;
@@ -30,14 +32,25 @@ pub enum ShortPool {
 /// What to draw.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw<'a> {
-    /// From which items, and how likely each is.
-    pub sampler: Sampler<'a>,
+    /// How likely each item is.
+    pub proposal: &'a Proposal,
     /// With which random numbers; each user has a sequence.
     pub philox: Philox,
     /// How many negatives a user gets, or a positive.
     pub negatives: usize,
     /// What happens when there are not as many.
     pub short: ShortPool,
+}
+
+/// Neighbouring users to draw for.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// The user of the first row of `seen`.
+    pub first: u32,
+    /// What is not drawn for these users.
+    pub seen: Csr,
+    /// Those who are drawn for, ascending and distinct, and for how many positives each.
+    pub users: Vec<(u32, usize)>,
 }
 
 /// What was drawn.
@@ -51,115 +64,177 @@ pub struct Drawn {
     pub short: u64,
 }
 
-/// Draws `negatives` different candidates for each of `users` (ascending, distinct) and writes them as rows
-/// `(user_id Int32, item_id List<Int32>)`, each list ascending. `advance` is told how many more users are done, and may
-/// stop the work.
-///
-/// # Errors
-/// When a user has too few items and that is to be an error, `out` cannot be written to, or `advance` says so.
-pub fn write_eval<W: Write + Send>(
-    users: &[u32],
-    draw: Draw<'_>,
-    out: W,
-    meta: &FrameMeta,
-    advance: &mut dyn FnMut(u64) -> Result<()>,
-) -> Result<(W, Drawn)> {
-    /// Users for one thread at a time.
-    const PIECE: usize = 256;
-    /// Candidates drawn before they are written: a tenth of a second's work or less.
-    const BATCH: usize = 1 << 21;
-    let few = |user: &&u32| draw.sampler.unseen(**user) < draw.negatives;
-    if let Some(user) = users.iter().find(few).filter(|_| draw.short == ShortPool::Error) {
-        return Err(too_few(*user, draw.sampler.unseen(*user), draw.negatives));
-    }
-    let mut file = list_writer(out, meta, draw.negatives)?;
-    let mut drawn = Drawn { users: users.len() as u64, ..Drawn::default() };
-    for users in users.chunks((BATCH / draw.negatives.max(1)).clamp(1, ROW_GROUP)) {
-        let batches = users.par_chunks(PIECE).map(|users| {
-            let mut ends = Vec::with_capacity(users.len() + 1);
-            let mut items = Vec::with_capacity(users.len().saturating_mul(draw.negatives).min(BATCH));
-            ends.push(0);
-            for &user in users {
-                candidates(user, draw, &mut items);
-                ends.push(items.len());
-            }
-            list_batch(users, &ends, &items)
-        });
-        let batches = batches.collect::<Result<Vec<_>>>()?;
-        drawn.short += users.iter().filter(few).count() as u64;
-        drawn.negatives += batches.iter().map(|(values, _)| values).sum::<u64>();
-        file.write(batches.into_iter().map(|(_, batch)| batch))?;
-        advance(users.len() as u64)?;
-    }
-    Ok((file.finish()?, drawn))
+/// Candidates drawn before they are written: a tenth of a second's work or less.
+const BATCH: usize = 1 << 21;
+
+/// A pool for evaluation on its way into a file: rows `(user_id Int32, item_id List<Int32>)`, each list ascending.
+pub struct EvalPool<'a, W: Write + Send> {
+    file: StreamWriter<W>,
+    draw: Draw<'a>,
+    drawn: Drawn,
 }
 
-/// Appends a user's candidates, ascending.
-fn candidates(user: u32, draw: Draw<'_>, out: &mut Vec<u32>) {
+impl<'a, W: Write + Send> EvalPool<'a, W> {
+    /// Starts the file.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn new(out: W, draw: Draw<'a>, meta: &FrameMeta) -> Result<Self> {
+        Ok(Self { file: list_writer(out, meta, draw.negatives)?, draw, drawn: Drawn::default() })
+    }
+
+    /// Where the file is written to.
+    pub fn get_ref(&self) -> &W {
+        self.file.get_ref()
+    }
+
+    /// Draws different candidates for each user of the windows; all of them have to come after those before. `advance` is
+    /// told how many more users are done, and may stop the work.
+    ///
+    /// # Errors
+    /// When a user has too few items and that is to be an error, the file cannot be written to, or `advance` says so.
+    pub fn add(&mut self, windows: &[Window], advance: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        let draw = self.draw;
+        // Users for one thread at a time, and for all before their candidates are written.
+        let piece = (BATCH / 8 / draw.negatives.max(1)).clamp(1, 256);
+        let at_once = (BATCH / draw.negatives.max(1) / piece).max(1);
+        let samplers = samplers(windows, draw)?;
+        let mut pieces = Vec::new();
+        for (window, sampler) in windows.iter().zip(&samplers) {
+            let few = |user: u32| sampler.unseen(user - window.first) < draw.negatives;
+            for &(user, _) in window.users.iter().filter(|(user, _)| few(*user)) {
+                if draw.short == ShortPool::Error {
+                    return Err(too_few(user, sampler.unseen(user - window.first), draw.negatives));
+                }
+                self.drawn.short += 1;
+            }
+            pieces.extend(window.users.chunks(piece).map(|users| (sampler, window.first, users)));
+        }
+        for pieces in pieces.chunks(at_once) {
+            let batches = pieces.par_iter().map(|&(sampler, first, users): &(_, u32, &[(u32, usize)])| {
+                let mut ends = Vec::with_capacity(users.len() + 1);
+                let mut items = Vec::with_capacity(users.len().saturating_mul(draw.negatives).min(BATCH));
+                ends.push(0);
+                for &(user, _) in users {
+                    candidates(sampler, user, user - first, draw, &mut items);
+                    ends.push(items.len());
+                }
+                list_batch(&users.iter().map(|(user, _)| *user).collect::<Vec<_>>(), &ends, &items)
+            });
+            let batches = batches.collect::<Result<Vec<_>>>()?;
+            let users = pieces.iter().map(|(.., users)| users.len() as u64).sum();
+            self.drawn.users += users;
+            self.drawn.negatives += batches.iter().map(|(values, _)| values).sum::<u64>();
+            self.file.write(batches.into_iter().map(|(_, batch)| batch))?;
+            advance(users)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rest.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn finish(self) -> Result<(W, Drawn)> {
+        Ok((self.file.finish()?, self.drawn))
+    }
+}
+
+fn samplers<'a>(windows: &'a [Window], draw: Draw<'a>) -> Result<Vec<Sampler<'a>>> {
+    windows.iter().map(|window| Sampler::new(&window.seen, draw.proposal)).collect()
+}
+
+/// Appends the candidates of a user, who is number `row` of the sampler, ascending.
+fn candidates(sampler: &Sampler<'_>, user: u32, row: u32, draw: Draw<'_>, out: &mut Vec<u32>) {
     let start = out.len();
     let mut words = draw.philox.sequence(u64::from(user));
-    draw.sampler.distinct(user, draw.negatives, &mut words, out);
+    sampler.distinct(row, draw.negatives, &mut words, out);
     let missing = draw.negatives - (out.len() - start);
     if missing > 0 && out.len() > start && draw.short == ShortPool::WithReplacement {
-        draw.sampler.repeated(user, missing, &mut words, out);
+        sampler.repeated(row, missing, &mut words, out);
         out[start..].sort_unstable();
     }
 }
 
-/// Draws `negatives` items for each training positive, with replacement, and writes them as rows
-/// `(user_id Int32, item_id Int32)`, by user and then item. `positives` are the users of the training positives,
-/// ascending. A user who has every item gets none. `advance` is told how many more rows are done, and may stop the work.
-///
-/// # Errors
-/// As [`write_eval`], and when `positives` are not ascending.
-pub fn write_train<W: Write + Send>(
-    positives: &[u32],
-    draw: Draw<'_>,
-    out: W,
-    meta: &FrameMeta,
-    advance: &mut dyn FnMut(u64) -> Result<()>,
-) -> Result<(W, Drawn)> {
-    /// Rows for one thread at a time.
-    const PIECE: usize = 1 << 14;
-    const BATCH: usize = 4 * ROW_GROUP;
-    if !positives.is_sorted() {
-        return Err(
-            Fault::data("the training positives are not in the order of their users").help("make the split again")
-        );
+/// A pool for training on its way into a file: rows `(user_id Int32, item_id Int32)`, by user and then item.
+pub struct TrainPool<'a, W: Write + Send> {
+    file: StreamWriter<W>,
+    draw: Draw<'a>,
+    drawn: Drawn,
+}
+
+impl<'a, W: Write + Send> TrainPool<'a, W> {
+    /// Starts the file.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn new(out: W, draw: Draw<'a>, meta: &FrameMeta) -> Result<Self> {
+        Ok(Self { file: StreamWriter::new(out, pair_schema(), meta)?, draw, drawn: Drawn::default() })
     }
-    // Each user with the number of positives.
-    let runs: Vec<(u32, usize)> = positives.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
-    let full = |run: &&(u32, usize)| draw.sampler.unseen(run.0) == 0;
-    if let Some((user, _)) = runs.iter().find(full).filter(|_| draw.short == ShortPool::Error) {
-        return Err(too_few(*user, 0, draw.negatives));
+
+    /// Where the file is written to.
+    pub fn get_ref(&self) -> &W {
+        self.file.get_ref()
     }
-    let mut file = StreamWriter::new(out, pair_schema(), meta)?;
-    let mut drawn =
-        Drawn { users: runs.len() as u64, short: runs.iter().filter(full).count() as u64, ..Drawn::default() };
-    let weight = |run: &(u32, usize)| run.1.saturating_mul(draw.negatives);
-    for batch in cuts(&runs, BATCH, weight) {
-        let runs = &runs[batch];
-        let pieces: Vec<Range<usize>> = cuts(runs, PIECE, weight).collect();
-        let batches = pieces.into_par_iter().map(|piece| {
-            let (mut users, mut items) = (Vec::new(), Vec::new());
-            for run in &runs[piece] {
-                if draw.sampler.unseen(run.0) > 0 {
-                    let start = items.len();
-                    let mut words = draw.philox.sequence(u64::from(run.0));
-                    draw.sampler.repeated(run.0, weight(run), &mut words, &mut items);
-                    items[start..].sort_unstable();
-                    users.resize(items.len(), run.0);
+
+    /// Draws negatives for each positive, with replacement; all users have to come after those before. A user who has every
+    /// item gets none. `advance` is told how many more rows are done, and may stop the work.
+    ///
+    /// # Errors
+    /// As [`EvalPool::add`].
+    pub fn add(&mut self, windows: &[Window], advance: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        /// Rows for one thread at a time.
+        const PIECE: usize = 1 << 14;
+        const AT_ONCE: usize = 4 * ROW_GROUP;
+        let draw = self.draw;
+        let samplers = samplers(windows, draw)?;
+        // The sampler of each user, the row in it, the user and the number of positives.
+        let mut runs: Vec<(&Sampler<'_>, u32, u32, usize)> = Vec::new();
+        for (window, sampler) in windows.iter().zip(&samplers) {
+            for &(user, positives) in &window.users {
+                let row = user - window.first;
+                self.drawn.users += 1;
+                if sampler.unseen(row) > 0 {
+                    runs.push((sampler, row, user, positives));
+                } else if draw.short == ShortPool::Error {
+                    return Err(too_few(user, 0, draw.negatives));
+                } else {
+                    self.drawn.short += 1;
                 }
             }
-            pair_batch(&users, &items)
-        });
-        let batches = batches.collect::<Result<Vec<_>>>()?;
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        drawn.negatives += rows;
-        file.write(batches)?;
-        advance(rows)?;
+        }
+        let weight = |run: &(&Sampler<'_>, u32, u32, usize)| run.3.saturating_mul(draw.negatives);
+        for batch in cuts(&runs, AT_ONCE, weight) {
+            let runs = &runs[batch];
+            let pieces: Vec<Range<usize>> = cuts(runs, PIECE, weight).collect();
+            let batches = pieces.into_par_iter().map(|piece| {
+                let (mut users, mut items) = (Vec::new(), Vec::new());
+                for run in &runs[piece] {
+                    let (sampler, row, user, _) = *run;
+                    let start = items.len();
+                    let mut words = draw.philox.sequence(u64::from(user));
+                    sampler.repeated(row, weight(run), &mut words, &mut items);
+                    items[start..].sort_unstable();
+                    users.resize(items.len(), user);
+                }
+                pair_batch(&users, &items)
+            });
+            let batches = batches.collect::<Result<Vec<_>>>()?;
+            let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            self.drawn.negatives += rows;
+            self.file.write(batches)?;
+            advance(rows)?;
+        }
+        Ok(())
     }
-    Ok((file.finish()?, drawn))
+
+    /// Writes the rest.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn finish(self) -> Result<(W, Drawn)> {
+        Ok((self.file.finish()?, self.drawn))
+    }
 }
 
 /// Ranges that cover `values`, each closed as soon as it weighs `limit`.

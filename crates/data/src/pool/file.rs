@@ -81,7 +81,7 @@ impl Pool {
         file.finish()
     }
 
-    /// Reads lists that were written by [`Pool::write`] or [`crate::pool::write_eval`].
+    /// Reads lists that were written by [`Pool::write`] or [`crate::pool::EvalPool`].
     ///
     /// # Errors
     /// When the file has other columns, or ids that do not fit the numbers of users and items in its footer.

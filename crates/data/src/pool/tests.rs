@@ -8,7 +8,6 @@ use crate::csr::Csr;
 use crate::frame::{FrameMeta, ITEM, ParquetFile, USER, dense_ids};
 use crate::proposal::{Proposal, Weights};
 use crate::rng::{Philox, Stream};
-use crate::sample::Sampler;
 
 const UNIFORM: Proposal = Proposal::Uniform { n_items: 12 };
 
@@ -18,9 +17,52 @@ fn csr(rows: &[BTreeSet<u32>], n_items: u32) -> Csr {
     Csr::from_pairs(rows.len() as u32, n_items, &users, &items).unwrap()
 }
 
-fn draw<'a>(seen: &'a Csr, proposal: &'a Proposal, negatives: usize, short: ShortPool) -> Draw<'a> {
-    let sampler = Sampler::new(seen, proposal).unwrap();
-    Draw { sampler, philox: Philox::new(7, Stream::EvalPool), negatives, short }
+fn draw(proposal: &Proposal, negatives: usize, short: ShortPool) -> Draw<'_> {
+    Draw { proposal, philox: Philox::new(7, Stream::EvalPool), negatives, short }
+}
+
+/// Windows of the rows of `seen` with these users, and so many users of its own in each but the last.
+fn windows(seen: &Csr, users: &[(u32, usize)], length: usize) -> Vec<Window> {
+    let window = |users: &[(u32, usize)]| {
+        let (first, last) = (users[0].0, users[users.len() - 1].0);
+        let rows: Vec<&[u32]> = (first..=last).map(|user| seen.row(user)).collect();
+        let ends = rows.iter().scan(0, |end, row| {
+            *end += row.len();
+            Some(*end)
+        });
+        let offsets = std::iter::once(0).chain(ends).collect();
+        let seen = Csr::from_rows(seen.n_items(), offsets, rows.concat()).unwrap();
+        Window { first, seen, users: users.to_vec() }
+    };
+    users.chunks(length).map(window).collect()
+}
+
+fn write_eval(
+    seen: &Csr,
+    users: &[u32],
+    draw: Draw<'_>,
+    advance: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<(Vec<u8>, Drawn)> {
+    let users: Vec<(u32, usize)> = users.iter().map(|&user| (user, 1)).collect();
+    let mut pool = EvalPool::new(Vec::new(), draw, &meta(seen))?;
+    for windows in windows(seen, &users, 1000).chunks(3) {
+        pool.add(windows, advance)?;
+    }
+    pool.finish()
+}
+
+fn write_train(
+    seen: &Csr,
+    positives: &[u32],
+    draw: Draw<'_>,
+    advance: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<(Vec<u8>, Drawn)> {
+    let runs: Vec<(u32, usize)> = positives.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+    let mut pool = TrainPool::new(Vec::new(), draw, &meta(seen))?;
+    for windows in windows(seen, &runs, 1000).chunks(3) {
+        pool.add(windows, advance)?;
+    }
+    pool.finish()
 }
 
 fn meta(seen: &Csr) -> FrameMeta {
@@ -28,12 +70,12 @@ fn meta(seen: &Csr) -> FrameMeta {
 }
 
 fn eval(seen: &Csr, users: &[u32], draw: Draw<'_>) -> Result<(Pool, Drawn)> {
-    let (bytes, drawn) = write_eval(users, draw, Vec::new(), &meta(seen), &mut |_| Ok(()))?;
+    let (bytes, drawn) = write_eval(seen, users, draw, &mut |_| Ok(()))?;
     Ok((Pool::read(&ParquetFile::open(bytes)?)?, drawn))
 }
 
 fn train(seen: &Csr, positives: &[u32], draw: Draw<'_>) -> Result<(Vec<(u32, u32)>, Drawn)> {
-    let (bytes, drawn) = write_train(positives, draw, Vec::new(), &meta(seen), &mut |_| Ok(()))?;
+    let (bytes, drawn) = write_train(seen, positives, draw, &mut |_| Ok(()))?;
     let frame = ParquetFile::open(bytes)?.read(None)?;
     let ids = |name, n| dense_ids(&frame, name, n as usize);
     Ok((ids(USER, seen.n_users())?.into_iter().zip(ids(ITEM, seen.n_items())?).collect(), drawn))
@@ -50,7 +92,7 @@ proptest! {
         let seen = csr(&rows, 12);
         let weights = Proposal::Weighted(Weights::popularity(&[9, 1, 4, 0, 7, 7, 3, 12, 1, 0, 55, 2], 1.0).unwrap());
         let short = if again { ShortPool::WithReplacement } else { ShortPool::Shorter };
-        let draw = draw(&seen, if popular { &weights } else { &UNIFORM }, negatives, short);
+        let draw = draw(if popular { &weights } else { &UNIFORM }, negatives, short);
         let users: Vec<u32> = (0..rows.len() as u32).step_by(2).collect();
         let (pool, drawn) = eval(&seen, &users, draw).unwrap();
         prop_assert!(pool.rows().map(|(user, _)| user).eq(users.iter().copied()));
@@ -75,7 +117,7 @@ proptest! {
     ) {
         let seen = csr(&rows, 12);
         let positives: Vec<u32> = (0..).zip(&rows).flat_map(|(u, row)| std::iter::repeat_n(u, row.len())).collect();
-        let (pairs, drawn) = train(&seen, &positives, draw(&seen, &UNIFORM, negatives, ShortPool::Shorter)).unwrap();
+        let (pairs, drawn) = train(&seen, &positives, draw(&UNIFORM, negatives, ShortPool::Shorter)).unwrap();
         prop_assert!(pairs.is_sorted());
         prop_assert!(pairs.iter().all(|(user, item)| !seen.contains(*user, *item)));
         for (user, row) in rows.iter().enumerate() {
@@ -92,25 +134,23 @@ fn a_small_catalogue_gives_what_it_has() {
     let whole: BTreeSet<u32> = (0..5).collect();
     let seen = csr(&[whole, BTreeSet::from([1, 2])], 5);
     let uniform = Proposal::Uniform { n_items: 5 };
-    let (pool, drawn) = eval(&seen, &[0, 1], draw(&seen, &uniform, 99, ShortPool::Shorter)).unwrap();
+    let (pool, drawn) = eval(&seen, &[0, 1], draw(&uniform, 99, ShortPool::Shorter)).unwrap();
     assert_eq!(pool.candidates(0), Some(&[][..]));
     assert_eq!(pool.candidates(1), Some(&[0, 3, 4][..]));
     assert_eq!(drawn, Drawn { users: 2, negatives: 3, short: 2 });
-    let error = eval(&seen, &[0, 1], draw(&seen, &uniform, 99, ShortPool::Error)).unwrap_err();
+    let error = eval(&seen, &[0, 1], draw(&uniform, 99, ShortPool::Error)).unwrap_err();
     assert_eq!(error.message, "user 0 has 0 items left, too few to draw 99");
-    let error = train(&seen, &[0, 0], draw(&seen, &uniform, 2, ShortPool::Error)).unwrap_err();
+    let error = train(&seen, &[0, 0], draw(&uniform, 2, ShortPool::Error)).unwrap_err();
     assert_eq!(error.message, "user 0 has 0 items left, too few to draw 2");
-    assert!(train(&seen, &[1, 1], draw(&seen, &uniform, 99, ShortPool::Error)).is_ok());
+    assert!(train(&seen, &[1, 1], draw(&uniform, 99, ShortPool::Error)).is_ok());
 }
 
 #[test]
-fn nobody_to_draw_for_gives_an_empty_file_and_disorder_an_error() {
+fn nobody_to_draw_for_gives_an_empty_file() {
     let seen = csr(&[BTreeSet::new()], 12);
-    let (pool, drawn) = eval(&seen, &[], draw(&seen, &UNIFORM, 99, ShortPool::Shorter)).unwrap();
+    let (pool, drawn) = eval(&seen, &[], draw(&UNIFORM, 99, ShortPool::Shorter)).unwrap();
     assert!(pool.is_empty() && drawn == Drawn::default());
-    let unsorted = train(&seen, &[1, 0], draw(&seen, &UNIFORM, 4, ShortPool::Shorter)).unwrap_err();
-    assert_eq!(unsorted.message, "the training positives are not in the order of their users");
-    assert_eq!(train(&seen, &[], draw(&seen, &UNIFORM, 4, ShortPool::Shorter)).unwrap().0, []);
+    assert_eq!(train(&seen, &[], draw(&UNIFORM, 4, ShortPool::Shorter)).unwrap().0, []);
 }
 
 #[test]
@@ -119,12 +159,12 @@ fn pools_do_not_depend_on_threads_or_on_other_users() {
     let rows: Vec<BTreeSet<u32>> = (0..n_users).map(|u| (0..3).map(|k| (u * 7 + k * 5) % 500).collect()).collect();
     let seen = csr(&rows, 500);
     let uniform = Proposal::Uniform { n_items: 500 };
-    let draw = draw(&seen, &uniform, 99, ShortPool::Shorter);
+    let draw = draw(&uniform, 99, ShortPool::Shorter);
     let users: Vec<u32> = (0..n_users).collect();
     let positives: Vec<u32> = users.iter().flat_map(|u| [*u, *u, *u]).collect();
     let bytes = |users: &[u32], positives: &[u32]| {
-        let lists = write_eval(users, draw, Vec::new(), &meta(&seen), &mut |_| Ok(())).unwrap().0;
-        let pairs = write_train(positives, draw, Vec::new(), &meta(&seen), &mut |_| Ok(())).unwrap().0;
+        let lists = write_eval(&seen, users, draw, &mut |_| Ok(())).unwrap().0;
+        let pairs = write_train(&seen, positives, draw, &mut |_| Ok(())).unwrap().0;
         (lists, pairs)
     };
     let expected = bytes(&users, &positives);
@@ -141,10 +181,10 @@ fn pools_do_not_depend_on_threads_or_on_other_users() {
 #[test]
 fn the_caller_can_stop_the_drawing() {
     let seen = csr(&[BTreeSet::new()], 12);
-    let draw = draw(&seen, &UNIFORM, 3, ShortPool::Shorter);
+    let draw = draw(&UNIFORM, 3, ShortPool::Shorter);
     let stop = &mut |_| Err(Fault::cancelled());
-    assert_eq!(write_eval(&[0], draw, Vec::new(), &meta(&seen), stop).unwrap_err().class, Class::Cancelled);
-    assert_eq!(write_train(&[0], draw, Vec::new(), &meta(&seen), stop).unwrap_err().class, Class::Cancelled);
+    assert_eq!(write_eval(&seen, &[0], draw, stop).unwrap_err().class, Class::Cancelled);
+    assert_eq!(write_train(&seen, &[0], draw, stop).unwrap_err().class, Class::Cancelled);
 }
 
 #[test]

@@ -95,6 +95,14 @@ impl LineLog {
         self.lines += 1;
     }
 
+    /// So many lines that follow can be read.
+    pub(crate) fn good_lines(&mut self, lines: usize) {
+        if lines > 0 {
+            self.not_blank();
+            self.lines += lines as u64;
+        }
+    }
+
     /// The next line cannot be read.
     pub(crate) fn push_bad(&mut self, text: &[u8], what: impl FnOnce() -> String) {
         self.not_blank();

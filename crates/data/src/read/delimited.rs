@@ -8,7 +8,8 @@ use crate::read::batches::{closing, record_end};
 use crate::read::field::{self, Id, IdRule, MAX_FIELD};
 use crate::read::layout::Layout;
 use crate::read::lines::{check_text, decode, is_plain, trim};
-use crate::read::options::{Encoding, Role, TimestampUnit};
+use crate::read::options::{Encoding, IdKind, Role, TimestampUnit};
+use crate::read::plain;
 use crate::read::table::{Block, Row, Shape};
 
 /// Turns chunks of delimited text into blocks of rows.
@@ -30,11 +31,18 @@ impl Delimited {
     pub(crate) fn parse(&self, origin: u64, chunk: &[u8]) -> Block {
         let text = decode(chunk, self.encoding);
         let text = text.as_ref();
-        let plain = is_plain(text);
+        let plain_text = is_plain(text);
         let mut block = Block::new(&self.shape);
         let mut at = 0;
+        let usual = plain_text && self.is_usual();
         while at < text.len() {
-            if plain && let Some((row, end)) = self.fast(text, at, &block) {
+            if usual {
+                at = plain::rows(text, at, self.layout.separator[0], &mut block);
+                if at == text.len() {
+                    break;
+                }
+            }
+            if plain_text && let Some((row, end)) = self.fast(text, at, &block) {
                 block.push(row);
                 at = end;
                 continue;
@@ -43,7 +51,7 @@ impl Delimited {
             let record = trim(&text[at..end]);
             if record.is_empty() {
                 block.log.push_blank();
-            } else if let Err(what) = check_text(record, plain, origin + at as u64) {
+            } else if let Err(what) = check_text(record, plain_text, origin + at as u64) {
                 block.log.push_bad(record, || what);
             } else {
                 match self.careful(record) {
@@ -55,7 +63,19 @@ impl Delimited {
             block.log.extend(memchr::memchr_iter(b'\n', record).count() as u64);
             at = end;
         }
+        block.pack(&self.shape);
         block
+    }
+
+    /// Whether there is a parser of its own for these columns: user, item, rating and time in seconds, of any ids.
+    fn is_usual(&self) -> bool {
+        let [user, item, rating, timestamp] = [Role::User, Role::Item, Role::Rating, Role::Timestamp].map(Some);
+        let any = |rule| matches!(rule, IdRule::Kind(IdKind::Auto | IdKind::Integer));
+        self.layout.roles == [user, item, rating, timestamp]
+            && self.layout.separator.len() == 1
+            && self.unit == TimestampUnit::S
+            && any(self.shape.user)
+            && any(self.shape.item)
     }
 
     /// A row of which all wanted fields are plain, and where the next one starts.
@@ -296,12 +316,12 @@ fn digits(text: &[u8], start: usize) -> (u64, usize) {
     (value, at)
 }
 
-const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+pub(super) const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// The number that the digits at the start of eight bytes make, and how many they are. The bytes are worked on together,
 /// since the length of an id is what a processor cannot predict (after Lemire, "Quickly parsing eight digits", 2018).
 #[inline]
-fn eight_digits(word: u64) -> (u64, usize) {
+pub(super) fn eight_digits(word: u64) -> (u64, usize) {
     // Digits become 0 to 9. Adding 0x76 sets the top bit of what is more; a carry only reaches bytes behind.
     let word = word ^ 0x3030_3030_3030_3030;
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;

@@ -15,10 +15,12 @@ mod layout;
 mod lines;
 mod options;
 mod parquet;
+mod plain;
 mod sorted;
 mod table;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::io::Read;
 

@@ -14,6 +14,7 @@ use crate::frame::RawIds;
 use crate::ids::{Ids, StrIds};
 use crate::read::chunk::{Chunk, Raw};
 use crate::read::table::Has;
+use crate::read::waiting::{ByUser, runs};
 use crate::{Fault, Result};
 
 /// What a row costs at most while it is sorted.
@@ -58,6 +59,7 @@ pub struct Sorted(Source);
 #[derive(Debug)]
 enum Source {
     Whole(Columns),
+    ByUser(ByUser),
     Chunks { chunks: Vec<Run>, names: [Option<Arc<Vec<String>>>; 2], window: usize },
 }
 
@@ -109,6 +111,11 @@ impl Sorted {
         Self(Source::Whole(columns))
     }
 
+    /// Rows that are sorted by user.
+    pub(super) fn by_user(rows: ByUser) -> Self {
+        Self(Source::ByUser(rows))
+    }
+
     /// Sorted chunks; `names` are the user and item ids that codes stand for.
     pub(super) fn chunks(chunks: Vec<Run>, names: [Option<Arc<Vec<String>>>; 2], spill: Spill<'_>) -> Self {
         Self(Source::Chunks { chunks, names, window: spill.rows })
@@ -125,6 +132,7 @@ impl Sorted {
                 let sizes = Totals { rows: columns.len(), users, items };
                 return each(columns).map(|()| sizes);
             }
+            Source::ByUser(rows) => return rows.each(each),
             Source::Chunks { chunks, names, window } => (chunks, names, window),
         };
         let mut sizes = Totals { rows: chunks.iter().map(|run| run.chunk.rows()).sum(), ..Totals::default() };
@@ -157,6 +165,7 @@ impl Sorted {
     pub fn into_columns(self) -> Result<Columns> {
         match self.0 {
             Source::Whole(columns) => Ok(columns),
+            Source::ByUser(rows) => Ok(rows.into_columns()),
             Source::Chunks { chunks, names, .. } => {
                 let ranges: Vec<_> = chunks.iter().map(|run| 0..run.chunk.rows()).collect();
                 let mut columns = window_of(&chunks, ranges.into_iter(), &names)?;
@@ -182,14 +191,6 @@ fn cuts(chunks: &[Run], window: usize) -> Vec<i64> {
         rows += STEP;
     }
     cuts
-}
-
-/// How many runs of equal ids there are.
-fn runs(ids: &IdColumn) -> usize {
-    match ids {
-        IdColumn::Int(ids) => ids.chunk_by(|a, b| a == b).count(),
-        IdColumn::Str(ids) => ids.codes.chunk_by(|a, b| a == b).count(),
-    }
 }
 
 /// These rows of the chunks, one after the other.

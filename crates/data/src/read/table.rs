@@ -3,12 +3,15 @@
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::columns::{Columns, IdColumn};
 use crate::ids::{BlockIds, IdBuilder, Ids, Ranks, StrIds};
 use crate::read::bad::LineLog;
 use crate::read::chunk::{Chunk, Raw};
 use crate::read::field::{Id, IdRule};
 use crate::read::sorted::{Run, Sorted, Spill};
+use crate::read::waiting::{ByUser, Packed};
 use crate::{Fault, Result};
 
 /// One interaction. What the file does not have is left at its default.
@@ -60,13 +63,23 @@ type Lacks = [Lack; 3];
 
 /// The optional columns of some rows.
 #[derive(Debug, Default)]
-struct Values {
-    rating: Vec<f32>,
-    timestamp: Vec<i64>,
-    clean: Vec<bool>,
+pub(super) struct Values {
+    pub(super) rating: Vec<f32>,
+    pub(super) timestamp: Vec<i64>,
+    pub(super) clean: Vec<bool>,
 }
 
 impl Values {
+    /// Room for so many rows of these columns.
+    pub(super) fn with_capacity(rows: usize, has: Has) -> Self {
+        let wanted = |has: bool| if has { rows } else { 0 };
+        Self {
+            rating: Vec::with_capacity(wanted(has.rating)),
+            timestamp: Vec::with_capacity(wanted(has.timestamp)),
+            clean: Vec::with_capacity(wanted(has.clean)),
+        }
+    }
+
     fn clear(&mut self) {
         self.rating.clear();
         self.timestamp.clear();
@@ -100,9 +113,11 @@ pub(crate) struct Block {
     state: RandomState,
     pub(crate) user: BlockIds,
     pub(crate) item: BlockIds,
-    values: Values,
+    pub(super) values: Values,
     has: Has,
     lacks: Lacks,
+    /// In place of all columns.
+    packed: Option<Packed>,
     /// The lines that the rows were read from.
     pub(crate) log: LineLog,
 }
@@ -119,7 +134,36 @@ impl Block {
             state: shape.state.clone(),
             has: shape.has,
             lacks: Lacks::default(),
+            packed: None,
             log: LineLog::default(),
+        }
+    }
+
+    /// Packs the rows once there are no more to come, and gives the memory that they lay in back. Rows with strings for
+    /// ids stay as they are.
+    pub(crate) fn pack(&mut self, shape: &Shape) {
+        let (BlockIds::Int(user), BlockIds::Int(item)) = (&mut self.user, &mut self.item) else { return };
+        self.packed = Some(Packed::of(user, item, &self.values, self.has));
+        let (mut user, mut item, mut values) =
+            (std::mem::take(user), std::mem::take(item), std::mem::take(&mut self.values));
+        user.clear();
+        item.clear();
+        values.clear();
+        shape.spare.lock().unwrap_or_else(PoisonError::into_inner).push((user, item, values));
+    }
+
+    fn rows(&self) -> usize {
+        self.packed.as_ref().map_or_else(|| self.user.len(), Packed::rows)
+    }
+
+    /// The columns of a block that was packed.
+    fn unpack(&mut self) {
+        if let (Some(packed), BlockIds::Int(user), BlockIds::Int(item)) =
+            (self.packed.take(), &mut self.user, &mut self.item)
+        {
+            packed.users(user);
+            packed.items(item);
+            packed.values(&mut self.values);
         }
     }
 
@@ -163,6 +207,8 @@ pub(crate) struct Builder<'a> {
     user: IdBuilder,
     item: IdBuilder,
     values: Values,
+    /// Rows that are not in the columns yet; the columns are empty while there are any.
+    packed: Vec<Packed>,
     lacks: Lacks,
     log: LineLog,
     rows: u64,
@@ -192,6 +238,7 @@ impl<'a> Builder<'a> {
             user: IdBuilder::new(shape.user.integers(), &shape.state),
             item: IdBuilder::new(shape.item.integers(), &shape.state),
             values: Values::default(),
+            packed: Vec::new(),
             lacks: Lacks::default(),
             log: LineLog::below(lines),
             rows: 0,
@@ -205,24 +252,36 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When there are too many different ids.
     pub(crate) fn absorb(&mut self, blocks: Vec<Block>, whole: f64) -> Result<()> {
-        let mut users = Vec::with_capacity(blocks.len());
-        let mut items = Vec::with_capacity(blocks.len());
-        let mut values = Vec::with_capacity(blocks.len());
+        let mut blocks = blocks;
         let mut rows = 0;
-        for block in blocks {
+        for block in &mut blocks {
             for (lack, other) in self.lacks.iter_mut().zip(block.lacks) {
                 lack.add(other.rows, other.first + self.log.lines());
             }
-            self.log.append(block.log);
-            rows += block.user.len();
-            users.push(block.user);
-            items.push(block.item);
-            values.push(block.values);
+            self.log.append(std::mem::take(&mut block.log));
+            rows += block.rows();
         }
         self.rows += rows as u64;
         if self.rows > u64::from(u32::MAX) {
             return Err(Fault::data(format!("more than {} interactions", u32::MAX))
                 .help("split the data into parts and prepare each of them"));
+        }
+        if self.user.len() == 0 && blocks.iter().all(|block| block.packed.is_some()) && !self.is_text() {
+            self.packed.extend(blocks.into_iter().filter_map(|block| block.packed));
+            return match self.spill {
+                Some(spill) if self.packed.iter().map(Packed::rows).sum::<usize>() >= spill.rows => self.spill(spill),
+                _ => Ok(()),
+            };
+        }
+        self.unpack();
+        blocks.par_iter_mut().for_each(Block::unpack);
+        let mut users = Vec::with_capacity(blocks.len());
+        let mut items = Vec::with_capacity(blocks.len());
+        let mut values = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            users.push(block.user);
+            items.push(block.item);
+            values.push(block.values);
         }
         if !self.reserved && rows > 0 {
             self.reserved = true;
@@ -250,8 +309,40 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether any ids are strings, as far as is known.
+    fn is_text(&self) -> bool {
+        self.user.is_text() || self.item.is_text()
+    }
+
+    /// Moves the rows that are packed into the columns.
+    fn unpack(&mut self) {
+        let packed = std::mem::take(&mut self.packed);
+        if packed.is_empty() {
+            return;
+        }
+        let rows = packed.iter().map(Packed::rows).sum();
+        let has = self.shape.has;
+        let Self { user, item, values, .. } = self;
+        rayon::join(
+            || user.append_integers(rows, |all| packed.iter().for_each(|block| block.users(all))),
+            || {
+                rayon::join(
+                    || item.append_integers(rows, |all| packed.iter().for_each(|block| block.items(all))),
+                    || {
+                        *values = Values::with_capacity(rows, has);
+                        for block in &packed {
+                            block.values(values);
+                        }
+                    },
+                )
+            },
+        );
+        self.reserved = true;
+    }
+
     /// Writes the rows in memory to a file.
     fn spill(&mut self, spill: Spill<'_>) -> Result<()> {
+        self.unpack();
         let (user, item) = (self.user.take(), self.item.take());
         let Values { rating, timestamp, clean } = std::mem::take(&mut self.values);
         let (rating, timestamp, clean) = (
@@ -308,9 +399,15 @@ impl<'a> Builder<'a> {
     /// When an id is not UTF-8, or files for rows cannot be written or read.
     pub(crate) fn finish_sorted(mut self) -> Result<Sorted> {
         let Some(spill) = self.spill.filter(|_| !self.chunks.is_empty()) else {
+            if !self.packed.is_empty() {
+                match ByUser::of(std::mem::take(&mut self.packed), self.has) {
+                    Ok(rows) => return Ok(Sorted::by_user(rows)),
+                    Err(packed) => self.packed = packed,
+                }
+            }
             return self.finish().map(Sorted::whole);
         };
-        if self.user.len() > 0 {
+        if self.user.len() > 0 || !self.packed.is_empty() {
             self.spill(spill)?;
         }
         let Self { mut user, mut item, has, chunks, .. } = self;
@@ -364,7 +461,8 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// When an id is not UTF-8.
-    pub(crate) fn finish(self) -> Result<Columns> {
+    pub(crate) fn finish(mut self) -> Result<Columns> {
+        self.unpack();
         let Values { rating, timestamp, clean } = self.values;
         Ok(Columns {
             user: self.user.finish()?,

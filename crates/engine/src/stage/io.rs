@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use ncf_pipe_fault::{remedy, space};
 
@@ -263,7 +264,13 @@ pub struct OutFile {
     hasher: blake3::Hasher,
     size: u64,
     done: std::sync::mpsc::Sender<Written>,
+    /// Bytes that are on their way to the disk while the next are made, and the thread that waits for them.
+    asked: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
+
+/// How many bytes are brought to the disk at a time, so that little is left to wait for in the end.
+const SYNC_EVERY: u64 = 16 << 20;
 
 impl OutFile {
     pub(super) fn create(dir: &Path, name: &str, done: std::sync::mpsc::Sender<Written>) -> Result<Self> {
@@ -277,7 +284,28 @@ impl OutFile {
             .create_new(true)
             .open(&path)
             .map_err(|error| cannot("create", &path, &error))?;
-        Ok(Self { name: name.to_owned(), path, file, hasher: blake3::Hasher::new(), size: 0, done })
+        let (name, hasher) = (name.to_owned(), blake3::Hasher::new());
+        Ok(Self { name, path, file, hasher, size: 0, done, asked: 0, syncing: None })
+    }
+
+    /// Has what is written so far brought to the disk, unless that is going on already.
+    fn start_sync(&mut self) -> io::Result<()> {
+        if self.size - self.asked < SYNC_EVERY || self.syncing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        self.end_sync()?;
+        // A system without a thread to spare brings all of it to the disk in the end.
+        if let Ok(file) = self.file.try_clone() {
+            self.asked = self.size;
+            self.syncing = std::thread::Builder::new().spawn(move || file.sync_data()).ok();
+        }
+        Ok(())
+    }
+
+    /// Waits for the disk. What it refused once is not asked for again: it would say that all is well.
+    fn end_sync(&mut self) -> io::Result<()> {
+        let Some(thread) = self.syncing.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that waits for the disk ended")))
     }
 
     /// Writes all bytes, with an error that names the file.
@@ -310,7 +338,8 @@ impl OutFile {
     /// # Errors
     /// As [`OutFile::finish`].
     pub fn seal(mut self) -> Result<String> {
-        self.file.flush().and_then(|()| self.file.sync_all()).map_err(|error| self.error(&error))?;
+        let synced = self.end_sync().and_then(|()| self.file.flush()).and_then(|()| self.file.sync_all());
+        synced.map_err(|error| self.error(&error))?;
         let digest = self.hasher.finalize().to_hex().to_string();
         // The receiver lives as long as the context that made this file; nobody waits if it is gone.
         let _ = self.done.send(Written { name: self.name, digest: digest.clone(), size: self.size });
@@ -327,6 +356,7 @@ impl Write for OutFile {
             self.hasher.update(&buffer[..n]);
         }
         self.size += n as u64;
+        self.start_sync()?;
         Ok(n)
     }
 
