@@ -1,5 +1,6 @@
 //! The stage `negative_pool`: negatives drawn once for all that is compared.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use schemars::JsonSchema;
@@ -280,8 +281,6 @@ fn announce(pool: &str, ids: u64, context: &Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use polars::prelude::df;
     use serde_json::{Value, json};
 

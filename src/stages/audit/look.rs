@@ -12,7 +12,7 @@ use crate::data::audit::{
     self, Few, Finding, Leak, Timed, few_candidates, overlap, positives_among, without_candidates,
 };
 use crate::data::csr::Csr;
-use crate::stage::{Fault, Result};
+use crate::stage::Result;
 use crate::stages::evaluate::{Mask, Part};
 
 /// The parts of a split, in the order in which they are handed to kernels.
