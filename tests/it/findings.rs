@@ -187,3 +187,62 @@ fn a_plan_says_how_long_a_stage_is_likely_to_take() {
     assert!((forecast["seconds"].as_f64().unwrap() - 10.0 * manifest["seconds"].as_f64().unwrap()).abs() < 1e-9);
     assert!(of("of_bce[seed=2]")["bytes"].as_u64().unwrap() > 0);
 }
+
+/// Two data sets of the same size, each split, with a pool and a popularity model of its own.
+fn two_data_sets(project: &Project, rest: &str) {
+    for (name, first) in [("a", 1), ("b", 101)] {
+        let line = |user: u32, item: u32| format!("{}\t{item}\t5\t{}\n", first + user, user * 100 + item);
+        // Eight of twelve items each.
+        let rows = (0..12).flat_map(|user| (0..8).map(move |n| (user, 1 + (user + n) % 12)));
+        project.write(&format!("{name}.tsv"), rows.map(|(user, item)| line(user, item)).collect::<String>());
+    }
+    let stages = |name: &str| {
+        format!(
+            "  rows_{name}: {{kind: read, path: {name}.tsv}}\n  \
+             positives_{name}: {{kind: binarise, inputs: {{interactions: rows_{name}}}, threshold: 4}}\n  \
+             ids_{name}: {{kind: remap, inputs: {{interactions: positives_{name}}}}}\n  \
+             split_{name}: {{kind: split, inputs: {{dataset: ids_{name}}}, strategy: leave_one_out, valid: false}}\n  \
+             pool_{name}: {{kind: negative_pool, inputs: {{split: split_{name}}}, eval: {{negatives: 3}}, train: {{negatives: 1}}}}\n  \
+             popular_{name}: {{kind: fit, inputs: {{split: split_{name}}}, model: {{kind: popularity}}}}\n"
+        )
+    };
+    project.write("p.yaml", format!("name: two\nstages:\n{}{}{rest}", stages("a"), stages("b")));
+}
+
+#[test]
+fn a_pool_of_other_data_is_refused_even_if_it_has_the_same_size() {
+    let project = Project::new();
+    two_data_sets(
+        &project,
+        "  wrong: {kind: evaluate, inputs: {model: popular_a, split: split_a, pool: pool_b}, k: [3]}\n  \
+         worse: {kind: train, inputs: {split: split_a, pool: pool_b}, model: {kind: gmf, factors: 2}, negatives: 1, epochs: 1}\n  \
+         right: {kind: evaluate, inputs: {model: popular_a, split: split_a, pool: pool_a}, k: [3]}\n",
+    );
+    project.ncf(&["run", "p.yaml", "--only", "right"]).ends(0);
+    for stage in ["wrong", "worse"] {
+        let said = project.ncf(&["run", "p.yaml", "--only", stage]).ends(2).err;
+        assert!(said.contains("its ids are not those of the split"), "{said}");
+        assert!(said.contains("connect the pool that was drawn for this split"), "{said}");
+    }
+}
+
+#[test]
+fn users_of_different_data_are_not_paired() {
+    let project = Project::new();
+    two_data_sets(
+        &project,
+        "  one: {kind: evaluate, inputs: {model: popular_a, split: split_a, pool: pool_a}, k: [3]}\n  \
+         other: {kind: evaluate, inputs: {model: popular_b, split: split_b, pool: pool_b}, k: [3]}\n  \
+         results: {kind: compare, inputs: {runs: [one, other]}, baseline: one, tests: [{over: users, test: wilcoxon}]}\n",
+    );
+    project.ncf(&["run", "p.yaml"]).ends(0);
+    let found = json(&project, "outputs/two/results/results.json");
+    let tests = found["tests"].as_array().unwrap();
+    assert!(!tests.is_empty());
+    for test in tests {
+        assert_eq!((&test["p"], test["n"].as_u64()), (&Value::Null, Some(0)));
+        assert!(test["why_not"].as_str().unwrap().contains("different users"), "{test}");
+    }
+    let said = project.ncf(&["compare", "p.yaml"]).ends(0);
+    assert!(said.err.contains("equal user ids are different users"), "{}", said.err);
+}
