@@ -90,13 +90,20 @@ impl Stage for Read {
         let (mut waiting, mut waiting_rows) = (Vec::new(), 0);
         let totals = rows.each(&mut |columns| {
             // Piece by piece, so that what is encoded at a time does not depend on how much fits into memory.
-            for piece in cut(&from_columns(columns)?, PIECE)? {
+            let pieces = cut(&from_columns(columns)?, PIECE)?;
+            // Pieces of many rows keep all of them in memory: none of them waits for what comes next.
+            let many = pieces.len() > 1;
+            for piece in pieces {
                 waiting_rows += piece.height();
                 waiting.push(piece);
                 if waiting_rows >= WAVE {
                     waiting_rows = 0;
                     sink.write(&std::mem::take(&mut waiting))?;
                 }
+            }
+            if many {
+                waiting_rows = 0;
+                sink.write(&std::mem::take(&mut waiting))?;
             }
             Ok(())
         })?;
