@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,12 +22,20 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Set to `required` where a test may not skip itself, such as in continuous integration.
 const REQUIRED: &str = "NCF_PIPE_EMULATION";
 
+/// Where the kernels lie: below the package that is tested, as Cargo says when it runs a test. What it said when this
+/// was compiled may be another checkout that shares the directory of what is built.
+fn kernels() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let found = package.ancestors().map(|dir| dir.join("crates/gpu/kernels")).find(|dir| dir.is_dir());
+    found.unwrap_or_else(|| panic!("no `crates/gpu/kernels` above {}", package.display()))
+}
+
 fn build() -> Option<Library> {
     if !cfg!(target_arch = "x86_64") || Command::new("g++").arg("--version").output().is_err() {
         assert!(env::var(REQUIRED).as_deref() != Ok("required"), "the emulation needs g++ and x86-64");
         return None;
     }
-    let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gpu/kernels");
+    let kernels = kernels();
     // A directory for each test binary, which may run side by side; what is loaded outlives it.
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("libemu.so");
