@@ -148,7 +148,8 @@ mod tests {
         let first = gate.enter(50, PATIENT).unwrap();
         let (told, order) = (channel(), channel());
         std::thread::scope(|scope| {
-            for (name, bytes) in [("large", 80), ("small", 10)] {
+            // Not both at a time: the large one says so before it leaves, and the small one comes after.
+            for (name, bytes) in [("large", 80), ("small", 30)] {
                 let (gate, tell, done) = (&gate, told.0.clone(), order.0.clone());
                 scope.spawn(move || {
                     let permit = gate.enter(bytes, Wait { waiting: &|| tell.send(()).unwrap(), ..PATIENT }).unwrap();
