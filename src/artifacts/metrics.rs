@@ -36,6 +36,9 @@ pub struct Metrics {
     /// users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users_digest: Option<String>,
+    /// The part of the split by which the epoch of the model was chosen, if it is not for that: `test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_on: Option<String>,
 }
 
 /// The protocols of several evaluations, each once, sorted.
@@ -212,6 +215,11 @@ impl PerUser {
 }
 
 impl Metrics {
+    /// Whether the model was chosen by what judges it here, so that its figures are better than for new data.
+    pub fn is_chosen_here(&self) -> bool {
+        self.chosen_on.as_deref() == Some(self.on.as_str())
+    }
+
     /// Writes both files.
     ///
     /// # Errors
@@ -285,6 +293,7 @@ pub(crate) mod tests {
             tie_rule: "expected".to_owned(),
             pool_digest: Some(pool.to_owned()),
             users_digest: None,
+            chosen_on: None,
         }
     }
 

@@ -17,7 +17,7 @@ const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 /// Layers, shapes and parameter counts.
 const SUMMARY: &str = "model.json";
-/// Which training rows the model has seen.
+/// Which rows the model has seen, and by which others it was chosen.
 const TRAINED_ON: &str = "trained_on.json";
 /// A row for each epoch and each validation, if the model was made by epochs.
 const HISTORY: &str = "history.parquet";
@@ -33,6 +33,8 @@ pub struct Model {
     pub weights: Weights,
     /// The digest of the training rows that it has seen, where that is known: see [`Split::train_digest`].
     pub trained_on: Option<String>,
+    /// The part of the split that should only judge the model, and by which its epoch was chosen all the same: `test`.
+    pub chosen_on: Option<String>,
 }
 
 /// The content of `trained_on.json`.
@@ -40,6 +42,8 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 struct TrainedOn {
     train_digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chosen_on: Option<String>,
 }
 
 /// The content of `history.parquet`, a row for each epoch and each validation: `epoch` (Int32, from 1), `step` (Int64),
@@ -109,7 +113,7 @@ impl Model {
         context.write_json(CONFIG, &self.config)?;
         context.write_json(SUMMARY, &Summary::of(&self.config).map_err(|error| failed(SUMMARY, error))?)?;
         if let Some(train_digest) = self.trained_on.clone() {
-            context.write_json(TRAINED_ON, &TrainedOn { train_digest })?;
+            context.write_json(TRAINED_ON, &TrainedOn { train_digest, chosen_on: self.chosen_on.clone() })?;
         }
         if history.train_loss.is_empty() {
             return Ok(());
@@ -186,7 +190,8 @@ impl Artifact for Model {
             Fault::data(format!("`{TRAINED_ON}` of stage `{}`: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })?;
-        Ok(Self { config, weights, trained_on: trained_on.map(|seen| seen.train_digest) })
+        let (trained_on, chosen_on) = trained_on.map_or((None, None), |seen| (Some(seen.train_digest), seen.chosen_on));
+        Ok(Self { config, weights, trained_on, chosen_on })
     }
 }
 
@@ -208,7 +213,12 @@ mod tests {
             let ones = candle_core::Tensor::ones(parameter.shape, candle_core::DType::F32, &candle_core::Device::Cpu);
             (parameter.name, ones.unwrap())
         });
-        Model { weights: Weights::from_tensors(tensors.collect()), config, trained_on: Some("ab".to_owned()) }
+        Model {
+            weights: Weights::from_tensors(tensors.collect()),
+            config,
+            trained_on: Some("ab".to_owned()),
+            chosen_on: None,
+        }
     }
 
     fn written(out: &Path) -> ArtifactDir {

@@ -138,7 +138,8 @@ impl WorldArgs {
         match std::fs::metadata(&global.workdir) {
             Ok(meta) if meta.is_dir() => {}
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(Failed::io(format!("cannot look at `{workdir}`"), error));
+                return Err(Failed::io(format!("cannot look at `{workdir}`"), error)
+                    .help("check who may enter the directories above it, or give another with `--workdir DIR`"));
             }
             _ => {
                 return Err(Failed::input(format!("`{workdir}` is not a directory"))

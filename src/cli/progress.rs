@@ -113,14 +113,13 @@ impl Observer for Console {
 /// A bar on the terminal.
 struct Bar {
     drawn: ProgressBar,
-    name: String,
     /// Ends the thread that keeps the bar moving.
     _ticking: Option<Sender<()>>,
 }
 
 impl Bar {
     fn new(bars: &MultiProgress, whole: Option<&ProgressBar>, name: &str) -> Self {
-        let bar = ProgressBar::no_length().with_style(style("{spinner} {msg}")).with_message(name.to_owned());
+        let bar = ProgressBar::no_length().with_style(style("{spinner} {prefix}")).with_prefix(name.to_owned());
         let bar = match whole {
             Some(whole) => bars.insert_before(whole, bar),
             None => bars.add(bar),
@@ -134,7 +133,7 @@ impl Bar {
             }
         };
         let thread = std::thread::Builder::new().name("bar".to_owned()).spawn(tick);
-        Self { drawn: bar, name: name.to_owned(), _ticking: thread.is_ok().then_some(stop) }
+        Self { drawn: bar, _ticking: thread.is_ok().then_some(stop) }
     }
 }
 
@@ -147,14 +146,15 @@ impl Drop for Bar {
 impl Progress for Bar {
     fn start(&self, total: Option<u64>, unit: &'static str) {
         match total {
+            // The remark, which has the loss, gets what the line has left: at 80 columns an epoch and a loss.
             Some(total) => {
-                self.drawn.set_style(style(&format!(
-                    "{{spinner}} {{msg:30!}} {{bar:24}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{rate}}, {{eta}} left"
-                )));
+                let line = "{spinner} {prefix} {bar:10} {percent:>3}% {wide_msg} {rate}, {eta} left";
+                self.drawn.set_style(style(line));
                 self.drawn.set_length(total);
             }
             None => {
-                self.drawn.set_style(style(&format!("{{spinner}} {{msg:30!}} {{human_pos}} {unit}, {{rate}}")));
+                self.drawn
+                    .set_style(style(&format!("{{spinner}} {{prefix}} {{human_pos}} {unit}, {{rate}} {{wide_msg}}")));
             }
         }
         self.drawn.set_position(0);
@@ -165,7 +165,7 @@ impl Progress for Bar {
     }
 
     fn remark(&self, text: &str) {
-        self.drawn.set_message(format!("{} {text}", self.name));
+        self.drawn.set_message(text.to_owned());
     }
 }
 

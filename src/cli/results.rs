@@ -47,7 +47,8 @@ fn stages(report: &RunReport) -> String {
     table.text() + "\n"
 }
 
-/// What has to be the same for figures to stand in one table: protocol, part, mask and candidates.
+/// What has to be the same for figures to stand in one table: protocol, part, whether the models were chosen by it, mask
+/// and candidates.
 type Terms = (String, String, Option<String>, Option<String>);
 
 /// An evaluation: the name of its stage, and what it found.
@@ -65,9 +66,10 @@ fn evaluations(graph: &Graph, report: &RunReport) -> BTreeMap<Terms, Vec<Run>> {
         // The view was made a moment ago; if it is gone already, there is nothing to show.
         let text = stage.output.as_ref().and_then(|dir| fs::read(dir.join("metrics.json")).ok());
         let Some(metrics) = text.and_then(|text| serde_json::from_slice::<Metrics>(&text).ok()) else { continue };
+        let chosen = if metrics.is_chosen_here() { ", by which their epochs were chosen" } else { "" };
         for (protocol, result) in metrics.protocols {
             let pool = (protocol == "sampled").then(|| metrics.pool_digest.clone()).flatten();
-            let terms = (protocol, metrics.on.clone(), result.mask.clone(), pool);
+            let terms = (protocol, format!("{}{chosen}", metrics.on), result.mask.clone(), pool);
             found.entry(terms).or_default().push((name.clone(), result));
         }
     }

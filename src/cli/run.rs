@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use ncf_pipe_fault::{free_bytes, is_short_of_room};
 use rustix::fs::{Access, access};
 use serde_json::json;
 
@@ -179,11 +180,15 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
 
 /// Refuses outputs that cannot be written, at any of these places in `dir`, before anything is computed for them.
 fn check_outputs(dir: &Path, places: impl Iterator<Item = PathBuf>) -> Result<(), Failed> {
-    let cannot = |dir: &Path, error: &dyn std::fmt::Display| {
+    let cannot = |dir: &Path, error: std::io::Error| {
+        let first = match free_bytes(dir).filter(|_| is_short_of_room(&error)) {
+            Some(bytes) => format!("{bytes} bytes are free: free some space"),
+            None => "check who owns it".to_owned(),
+        };
         Failed::io(format!("cannot write to the outputs directory `{}`", dir.display()), error)
-            .help("check who owns it, or put the outputs elsewhere with `--outputs DIR`")
+            .help(format!("{first}, or put the outputs elsewhere with `--outputs DIR`"))
     };
-    std::fs::create_dir_all(dir).map_err(|error| cannot(dir, &error))?;
+    std::fs::create_dir_all(dir).map_err(|error| cannot(dir, error))?;
     // What will be written to: the directory of each stage, or where it will be made.
     let nearest = |place: PathBuf| {
         let place = dir.join(place);
@@ -192,7 +197,7 @@ fn check_outputs(dir: &Path, places: impl Iterator<Item = PathBuf>) -> Result<()
     let written: BTreeSet<PathBuf> = places.filter_map(nearest).chain([dir.to_owned()]).collect();
     written
         .iter()
-        .try_for_each(|dir| access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| cannot(dir, &error)))
+        .try_for_each(|dir| access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| cannot(dir, error.into())))
 }
 
 /// Says on standard error what failed and what to do.

@@ -70,10 +70,7 @@ impl Stage for Fit {
             valid_metric: None,
         };
         let config = Config { model: self.model.clone().into(), n_users: split.n_users, n_items: split.n_items };
-        Model { config, weights: fitted.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
-            history,
-            Self::KIND,
-            context,
-        )
+        let trained_on = Some(split.train_digest().to_owned());
+        Model { config, weights: fitted.weights, trained_on, chosen_on: None }.write(history, Self::KIND, context)
     }
 }

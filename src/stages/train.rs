@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::model::{Denoising, History, Model, Trained};
 use crate::artifacts::pool::Pool;
-use crate::artifacts::split::Split;
+use crate::artifacts::split::{Pairs as Rows, Split};
 use crate::data::csr::Csr;
-use crate::eval::{self, Ranked, Task};
+use crate::eval::{self, Candidates, Ranked, Task};
 use crate::metric::Measure;
 use crate::model::scorer::Scorer;
 use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
 use crate::stage::{Class, Context, Fault, Output, ParamError, Port, Result, Stage, space};
 use crate::stages::device::Gpu;
-use crate::train::{self, Criterion, Data, DenoisingRecord, OnDevice, Outcome, Pairs, Recipe, Training, Watch};
+use crate::train::{self, Criterion, Data, DenoisingRecord, OnDevice, Outcome, Pairs, Part, Recipe, Training, Watch};
 
 /// The parameters of the stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ impl Stage for Train {
         Port::optional::<Model>("start"),
         Port::optional::<Model>("gmf"),
         Port::optional::<Model>("mlp"),
+        Port::optional::<Pool>("candidates"),
     ];
     const OUTPUTS: &'static [Output] = &[Output::of::<Model>("model")];
 
@@ -88,20 +89,23 @@ impl Stage for Train {
             "use fewer `factors`, keep fewer users and items (`filter`), use `optimizer: {kind: sgd}`, which remembers \
              nothing, or give it more memory (`run --memory`)",
         )?;
-        let start = first_weights(recipe, &split, context)?;
+        let (start, start_chosen_on) = first_weights(recipe, &split, context)?;
+        let judge = Judge::new(recipe, &split, context)?;
         let clean = if recipe.loss.is_denoising() { split.train_clean()? } else { None };
         let pool = pool(&split, context)?;
         let data = Data {
             catalogue,
             train: Pairs { users: &split.train.users, items: &split.train.items },
-            valid: Pairs { users: &split.valid.users, items: &split.valid.items },
-            test: Pairs { users: &split.test.users, items: &split.test.items },
+            valid: pairs(judge.part),
+            test: pairs(if recipe.validation.on == Part::Valid { &split.test } else { &split.valid }),
             clean: clean.as_deref(),
             pool: pool.as_ref().map(|(users, items)| Pairs { users, items }),
         };
+        let chosen_on = (recipe.validation.on == Part::Test && recipe.validation.chooses()).then(|| "test".to_owned());
+        let chosen_on = chosen_on.or(start_chosen_on);
         let started = Instant::now();
         let gpu = Gpu::of(context);
-        let outcome = fit(recipe, &split, data, start.as_ref(), gpu.as_ref(), context)?;
+        let outcome = fit(recipe, &judge, data, start.as_ref(), gpu.as_ref(), context)?;
         note(&outcome, started.elapsed().as_secs_f64(), context);
         if outcome.missing_negatives > 0 {
             context.warn(missing(recipe, outcome.missing_negatives, &data, context));
@@ -115,16 +119,18 @@ impl Stage for Train {
         let history = history(recipe, &outcome);
         let Catalogue { n_users, n_items } = data.catalogue;
         let config = Config { model: recipe.model.clone().into(), n_users, n_items };
-        Model { config, weights: outcome.weights, trained_on: Some(split.train_digest().to_owned()) }.write(
-            history,
-            Self::KIND,
-            context,
-        )
+        let trained_on = Some(split.train_digest().to_owned());
+        Model { config, weights: outcome.weights, trained_on, chosen_on }.write(history, Self::KIND, context)
     }
 }
 
-/// The weights to begin with, if they are those of models that are connected.
-fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Result<Option<Weights>> {
+fn pairs(rows: &Rows) -> Pairs<'_> {
+    Pairs { users: &rows.users, items: &rows.items }
+}
+
+/// The weights to begin with, if they are those of models that are connected, and the part of the split by which one of
+/// those was chosen that is not for it.
+fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Result<(Option<Weights>, Option<String>)> {
     let start: Option<Model> = context.optional("start")?;
     let (gmf, mlp): (Option<Model>, Option<Model>) = (context.optional("gmf")?, context.optional("mlp")?);
     let fits = |name: &str, model: &Model| {
@@ -138,7 +144,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
         (None, None, None) if recipe.pretrained_alpha.is_some() => {
             Err(Fault::data("`pretrained_alpha` is given, but no models are connected as `gmf` and `mlp`"))
         }
-        (None, None, None) => Ok(None),
+        (None, None, None) => Ok((None, None)),
         (Some(start), None, None) => {
             fits("start", &start)?;
             if start.config.model != recipe.model.clone().into() {
@@ -146,7 +152,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
                 return Err(Fault::data(format!("the model connected as `start` is {found}, which is another model"))
                     .help("give this stage the same `model`"));
             }
-            Ok(Some(start.weights))
+            Ok((Some(start.weights), start.chosen_on))
         }
         (None, Some(gmf), Some(mlp)) => {
             fits("gmf", &gmf)?;
@@ -157,10 +163,11 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             };
             let parts = [(&gmf.config, &gmf.weights), (&mlp.config, &mlp.weights)];
             let weights = model::pretrained(neumf, parts, recipe.pretrained_alpha.unwrap_or(0.5));
-            weights.map(Some).map_err(|error| {
+            let weights = weights.map_err(|error| {
                 let help = error.help.clone().unwrap_or_default();
                 Fault::data(&error).help(help)
-            })
+            })?;
+            Ok((Some(weights), gmf.chosen_on.or(mlp.chosen_on)))
         }
         _ => Err(Fault::data("models are connected in a way that says not what to begin with")
             .help("connect either `start`, or both `gmf` and `mlp`")),
@@ -179,7 +186,7 @@ fn pool(split: &Split, context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u3
 
 fn fit(
     recipe: &Recipe,
-    split: &Split,
+    judge: &Judge<'_>,
     data: Data<'_>,
     start: Option<&Weights>,
     gpu: Option<&Gpu>,
@@ -209,25 +216,24 @@ fn fit(
         cancelled: &|| context.cancel().is_cancelled(),
         saves: &|| context.cancel().saves(),
     };
-    let (seen, valid) = (split.train.csr()?, split.valid.csr()?);
     // The full error of a judge, which the trainer only passes through.
     let stopped = Cell::new(None);
-    let judge = |weights: &Weights, on: Option<&OnDevice>| {
-        judge(recipe, (weights, on), &seen, &valid, context).map_err(|error| {
+    let by = |weights: &Weights, on: Option<&OnDevice>| {
+        judge.value(weights, on, context).map_err(|error| {
             let message = error.to_string();
             stopped.set(Some(error));
             train::Error::failed(message)
         })
     };
     let by_metric = matches!(recipe.validation.metric, Criterion::Metric(_));
-    let task = Task { positives: &valid, sampled: None, full: Some(&[&seen]), measures: &[], audience: None };
-    let judge_bytes = recipe.model.tower().map_or(0, |tower| eval::device_bytes(&tower, data.catalogue, &task));
+    let tower = recipe.model.tower();
+    let judge_bytes = tower.map_or(0, |tower| judge.task(|task| eval::device_bytes(&tower, data.catalogue, task)));
     let training = Training {
         recipe,
         seed: context.seed(),
         data,
         start,
-        judge: by_metric.then_some(&judge),
+        judge: by_metric.then_some(&by),
         judge_bytes: if by_metric { judge_bytes } else { 0 },
         gpu: gpu.map(Gpu::offer),
         scratch: Some(context.scratch()),
@@ -239,34 +245,69 @@ fn fit(
     })
 }
 
-/// The value of the metric by which validation goes: validation positives ranked among all items that the user has not
-/// in training.
-fn judge(
-    recipe: &Recipe,
-    (weights, on): (&Weights, Option<&OnDevice>),
-    seen: &Csr,
-    valid: &Csr,
-    context: &Context<'_>,
-) -> Result<f64> {
-    let Criterion::Metric(name) = &recipe.validation.metric else { return Ok(0.0) };
-    let measures: Vec<Measure> = Measure::parse(name).into_iter().collect();
-    let task = Task { positives: valid, sampled: None, full: Some(&[seen]), measures: &measures, audience: None };
-    let watch = eval::Watch { advance: &|_| (), stop: &|| context.cancel().is_cancelled() };
-    let catalogue = Catalogue { n_users: seen.n_users(), n_items: seen.n_items() };
-    let found = if let (Some(on), Some(tower)) = (on, recipe.model.tower()) {
-        let ranked = Ranked { tower: &tower, catalogue, weights };
-        eval::evaluate_on_device(&on.device, on.precision, ranked, &task, &watch)
-    } else {
-        let scorer = recipe.model.scorer(catalogue, weights, &Trained(seen)).map_err(Fault::failed)?;
-        eval::evaluate(scorer.as_ref() as &dyn Scorer, &task, &watch)
-    };
-    let found = found.map_err(|error| match error {
-        eval::Error::Cancelled => Fault::cancelled(),
-        error => Fault::failed(&error),
-    })?;
-    let mean = found.full.as_ref().and_then(|table| table.mean(0));
-    mean.map(|(mean, _)| mean)
-        .ok_or_else(|| Fault::data(format!("`{name}` is not defined for any user of the validation part")))
+/// Says what a model is worth in between.
+struct Judge<'a> {
+    recipe: &'a Recipe,
+    /// What it is judged by.
+    part: &'a Rows,
+    positives: Csr,
+    train: Csr,
+    /// The rest of what was known at the time of the part.
+    known: Option<Csr>,
+    candidates: Option<Pool>,
+    measures: Vec<Measure>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(recipe: &'a Recipe, split: &'a Split, context: &Context<'_>) -> Result<Self> {
+        let rules = &recipe.validation;
+        let (part, known) = match rules.on {
+            Part::Valid => (&split.valid, None),
+            Part::Test => (&split.test, Some(split.valid.csr()?)),
+        };
+        let candidates: Option<Pool> = context.optional("candidates")?;
+        candidates.as_ref().map_or(Ok(()), |pool| pool.check_split(split))?;
+        let measures = match &rules.metric {
+            Criterion::Metric(name) => Measure::parse(name).into_iter().collect(),
+            Criterion::Loss => Vec::new(),
+        };
+        Ok(Self { recipe, part, positives: part.csr()?, train: split.train.csr()?, known, candidates, measures })
+    }
+
+    /// The part's positives, ranked among the candidates that are connected, or among all items that were not known.
+    fn task<T>(&self, work: impl FnOnce(&Task<'_>) -> T) -> T {
+        let masks: Vec<&Csr> = std::iter::once(&self.train).chain(&self.known).collect();
+        let lists = self.candidates.as_ref().map(|pool| |user: u32| pool.candidates(user));
+        work(&Task {
+            positives: &self.positives,
+            sampled: lists.as_ref().map(|lists| lists as &Candidates<'_>),
+            full: lists.is_none().then_some(&masks),
+            measures: &self.measures,
+            audience: None,
+        })
+    }
+
+    /// The mean of the metric by which validation goes.
+    fn value(&self, weights: &Weights, on: Option<&OnDevice>, context: &Context<'_>) -> Result<f64> {
+        let Criterion::Metric(name) = &self.recipe.validation.metric else { return Ok(0.0) };
+        let watch = eval::Watch { advance: &|_| (), stop: &|| context.cancel().is_cancelled() };
+        let (seen, model) = (&self.train, &self.recipe.model);
+        let catalogue = Catalogue { n_users: seen.n_users(), n_items: seen.n_items() };
+        let found = if let (Some(on), Some(tower)) = (on, model.tower()) {
+            let ranked = Ranked { tower: &tower, catalogue, weights };
+            self.task(|task| eval::evaluate_on_device(&on.device, on.precision, ranked, task, &watch))
+        } else {
+            let scorer = model.scorer(catalogue, weights, &Trained(seen)).map_err(Fault::failed)?;
+            self.task(|task| eval::evaluate(scorer.as_ref() as &dyn Scorer, task, &watch))
+        };
+        let found = found.map_err(|error| match error {
+            eval::Error::Cancelled => Fault::cancelled(),
+            error => Fault::failed(&error),
+        })?;
+        let mean = found.sampled.as_ref().or(found.full.as_ref()).and_then(|table| table.mean(0));
+        mean.map(|(mean, _)| mean)
+            .ok_or_else(|| Fault::data(format!("`{name}` is not defined for any user of the part that is held out")))
+    }
 }
 
 /// What the manifest keeps of a run beside its files: here, and only here, may be times.

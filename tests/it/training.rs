@@ -81,6 +81,7 @@ fn more_epochs_continue_a_finished_run_and_end_as_if_there_had_been_so_many_from
     let ran = grown.run("p.yaml", &longer).ends(0);
     assert_eq!(ran.with("ran"), ["train", "evaluate"]);
     assert_eq!(fact(&grown, "resumed_in_epoch"), 5);
+    assert!(ran.err.contains("goes on from the checkpoint of an earlier run, in epoch 5 of 6"), "{}", ran.err);
     whole.run("p.yaml", &longer).ends(0);
     assert!(bytes(&grown) == bytes(&whole));
 }
@@ -110,4 +111,52 @@ fn both_engines_learn_the_same_and_are_told_apart_in_the_manifest_only() {
     assert_eq!(same.with("fresh").len(), slow.statuses().len(), "the engine is no part of the key");
     project.run("p.yaml", &["--set", "epochs=1", "--force", "train"]).ends(0);
     assert_eq!(fact(&project, "engine"), "fused");
+}
+
+/// Columns of a Parquet file that a stage wrote.
+fn column(project: &Project, file: &str, name: &str) -> Vec<Option<f64>> {
+    let bytes = fs::read(project.path("outputs/training").join(file)).unwrap();
+    let (frame, _) = ncf_pipe::data::frame::read_parquet(bytes, None).unwrap();
+    frame.column(name).unwrap().f64().unwrap().iter().collect()
+}
+
+#[test]
+fn an_epoch_may_be_chosen_on_the_test_part_as_papers_do_and_everything_says_so() {
+    let project = Project::new();
+    let pool = "  pool: {kind: negative_pool, inputs: {split: split}, eval: {negatives: 20}}\n  train:";
+    let on_test = PIPELINE
+        .replace("  train:", pool)
+        .replace("inputs: {split: split}\n    model", "inputs: {split: split, candidates: pool}\n    model")
+        .replace("{every_steps: 100, metric: ndcg@10, keep: best}", "{metric: hr@10, on: '${on}', keep: '${keep}'}")
+        .replace(
+            "{model: train, split: split}, k: [10]",
+            "{model: train, split: split, pool: pool}, k: [10], full: true",
+        )
+        .replace("{epochs: 4, ", "{epochs: 4, on: test, keep: best, ");
+    project.write("p.yaml", on_test);
+    let hit_rate = || {
+        let metrics = fs::read(project.path("outputs/training/evaluate/metrics.json")).unwrap();
+        let metrics: serde_json::Value = serde_json::from_slice(&metrics).unwrap();
+        (metrics["protocols"]["sampled"]["metrics"]["hr@10"].as_f64().unwrap(), metrics["chosen_on"].clone())
+    };
+    let seen = || column(&project, "train/history.parquet", "valid_hr_10").into_iter().flatten().collect::<Vec<f64>>();
+
+    // What validation says of an epoch is what the evaluation says of its weights.
+    let ran = project.run("p.yaml", &[]).ends(0);
+    let (best, chosen_on) = hit_rate();
+    assert_eq!(seen().len(), 4);
+    assert!((seen().into_iter().fold(0.0, f64::max) - best).abs() < 1e-12, "{:?} {best}", seen());
+    assert_eq!(chosen_on, "test");
+    let warned = ran.out.contains("chosen on the test part") || ran.err.contains("chosen on the test part");
+    assert!(warned, "{}", ran.err);
+
+    // Without a choice there is nothing to say.
+    project.run("p.yaml", &["--set", "keep=last"]).ends(0);
+    let (last, chosen_on) = hit_rate();
+    assert!((seen()[3] - last).abs() < 1e-12);
+    assert!(chosen_on.is_null());
+
+    // The validation part is another one.
+    project.run("p.yaml", &["--set", "on=valid"]).ends(0);
+    assert!(hit_rate().1.is_null());
 }

@@ -74,7 +74,9 @@ pub fn space(path: &Path, needed: Option<u64>) -> String {
 
 /// The bytes that an ordinary user may still write on the file system of `path` or of its nearest parent that exists.
 pub fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
+    // The last parent of a relative path is empty, and means the working directory.
+    let named = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
+    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(&named(path)).ok())?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
@@ -108,6 +110,7 @@ mod tests {
             assert!(help.contains("bytes are free: free some space, or put the store elsewhere with `--store DIR`"));
         }
         assert!(space(Path::new("/"), Some(4096)).starts_with("needs 4096 bytes, "));
+        assert!(free_bytes(Path::new("not_there/yet")).is_some());
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Stage for CollidingInference {
         let (feedback, vectors) = (context.optional::<Split>("feedback")?, context.optional::<Model>("vectors")?);
         let mut colliding = AnyModel::Colliding(self.colliding(&model.config.model));
         colliding.normalise().map_err(|Refused { field, message }| Fault::data(format!("`{field}` {message}")))?;
-        let Model { config: Config { n_users, n_items, .. }, .. } = model;
+        let Config { n_users, n_items, .. } = model.config;
         check_same(&model, feedback.as_ref(), vectors.as_ref())?;
         let neighbours = match (&feedback, &vectors) {
             (_, Some(vectors)) => self.by_vectors(vectors, feedback.as_ref(), context)?,
@@ -92,11 +92,8 @@ impl Stage for CollidingInference {
         };
         let lists = neighbours.into_iter().flat_map(filled).collect();
         let weights = mixed.weights(catalogue, &model.weights, lists)?;
-        Model { config: Config { model: colliding, n_users, n_items }, weights, trained_on: model.trained_on }.write(
-            History::default(),
-            Self::KIND,
-            context,
-        )
+        let config = Config { model: colliding, n_users, n_items };
+        Model { config, weights, ..model }.write(History::default(), Self::KIND, context)
     }
 }
 

@@ -216,6 +216,9 @@ fn doubts(runs: &[(&Input, Metrics)]) -> Vec<String> {
         } else if metrics.counts != reference.counts {
             doubt("the users, items or positives that they are evaluated on".to_owned());
         }
+        if metrics.is_chosen_here() != reference.is_chosen_here() {
+            doubt("whether their epochs were chosen by the part that judges them".to_owned());
+        }
         for (name, found) in &metrics.protocols {
             let Some(other) = reference.protocols.get(name) else { continue };
             if found.mask != other.mask {

@@ -202,6 +202,13 @@ impl Stage for Evaluate {
         for warning in found.warnings() {
             context.warn(warning);
         }
+        if model.chosen_on.as_deref() == Some(self.on.name()) {
+            context.warn(format!(
+                "the epoch of the model was chosen on the {} part, which judges it here: the figures are better than for \
+                 new data",
+                self.on.name()
+            ));
+        }
         let metrics = Metrics {
             on: self.on.name().to_owned(),
             protocols: found.protocols(),
@@ -209,6 +216,7 @@ impl Stage for Evaluate {
             tie_rule: TIE_RULE.to_owned(),
             pool_digest: context.inputs("pool").first().and_then(|pool| Pool::digest(&pool.dir)),
             users_digest: split.users_digest().map(str::to_owned),
+            chosen_on: model.chosen_on.clone(),
         };
         metrics.write(found.per_user(positives), Self::KIND, context)
     }

@@ -186,6 +186,7 @@ impl Stage for EvaluateLists {
             tie_rule: TIE_RULE.to_owned(),
             pool_digest: None,
             users_digest: split.users_digest().map(str::to_owned),
+            chosen_on: None,
         };
         let held_out = table.users.iter().map(|&user| positives.row(user).len() as u32).collect();
         let columns = measures.iter().map(|measure| format!("full_{}", measure.column()));

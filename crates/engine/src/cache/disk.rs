@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::cache::host::Owner;
 
@@ -72,6 +73,14 @@ pub(super) fn open_file(path: &Path, follow: bool) -> io::Result<(File, Metadata
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok((file, meta))
+}
+
+/// Whether [`read_capped`] says by this error that something else lies there: a directory, a link, a device, or a long
+/// file.
+pub(super) fn is_other_file(error: &io::Error) -> bool {
+    let codes = [Errno::LOOP, Errno::NXIO, Errno::NODEV];
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge)
+        || codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// Reads a regular file of the store of at most `cap` bytes.

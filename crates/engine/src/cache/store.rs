@@ -306,6 +306,9 @@ fn check_format(dir: &Path) -> Result<()> {
     let text = match disk::read_capped(&path, 1 << 10) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) if disk::is_other_file(&error) => {
+            return refuse(format!("`{}` is not that of a store: {error}", path.display()), elsewhere);
+        }
         Err(error) => return Err(StoreError::io("read", &path, error)),
     };
     match text.trim().strip_prefix("ncf-pipe store ").and_then(|version| version.parse::<u32>().ok()) {

@@ -32,7 +32,7 @@ pub use history::Record;
 pub use init::first_weights;
 pub use memory::bytes_needed;
 pub use ncf_pipe_fault::Class;
-pub use recipe::{Criterion, Distribution, EngineChoice, Exclude, Keep, Recipe, Sampling, Validation};
+pub use recipe::{Criterion, Distribution, EngineChoice, Exclude, Keep, Part, Recipe, Sampling, Validation};
 pub use reference::Reference;
 pub use samples::{Data, Pairs};
 pub use schedule::{Decay, Schedule};

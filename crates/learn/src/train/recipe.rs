@@ -140,8 +140,13 @@ pub struct Validation {
     pub every_steps: Option<u64>,
     /// By what the model is judged: `loss`, on the validation positives, each with as many negatives as in training,
     /// drawn once; or a ranking metric such as `ndcg@10`, for validation positives ranked among all items that the user
-    /// has not in training.
+    /// has not in training, or among the candidates that are connected as `candidates`.
     pub metric: Criterion,
+    /// The part of the split by which the model is judged, `valid` by default. With `test`, the epoch is chosen by what
+    /// should only judge it, as in many published experiments (He et al. 2017 among them), and the figures are better
+    /// than they would be for new data: the model, its metrics and the tables say so.
+    #[serde(skip_serializing_if = "Part::is_valid")]
+    pub on: Part,
     /// After how many validations in a row without a better value training stops; without it, never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -150,9 +155,41 @@ pub struct Validation {
     pub keep: Keep,
 }
 
+impl Validation {
+    /// Whether it decides which weights are the result.
+    pub fn chooses(&self) -> bool {
+        self.keep == Keep::Best || self.patience.is_some()
+    }
+}
+
+/// A held-out part of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The validation part.
+    #[default]
+    Valid,
+    /// The test part.
+    Test,
+}
+
+impl Part {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_valid(&self) -> bool {
+        *self == Self::Valid
+    }
+}
+
 impl Default for Validation {
     fn default() -> Self {
-        Self { every_epochs: None, every_steps: None, metric: Criterion::Loss, patience: None, keep: Keep::Last }
+        Self {
+            every_epochs: None,
+            every_steps: None,
+            metric: Criterion::Loss,
+            on: Part::Valid,
+            patience: None,
+            keep: Keep::Last,
+        }
     }
 }
 

@@ -221,7 +221,9 @@ impl Run<'_> {
             let fits = resume::check(&progress, self.source, &self.training);
             match fits.and_then(|()| self.engine.get_mut().restore(&state)) {
                 Ok(()) => {
-                    resumed_in = Some((progress.epochs + 1).min(epochs));
+                    let epoch = (progress.epochs + 1).min(epochs);
+                    tracing::info!("goes on from the checkpoint of an earlier run, in epoch {epoch} of {epochs}");
+                    resumed_in = Some(epoch);
                     self.progress = progress;
                 }
                 Err(error) => tracing::warn!(%error, "the checkpoint cannot be of this run; training starts anew"),
