@@ -43,16 +43,22 @@ fn fact(project: &Project, name: &str) -> serde_json::Value {
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["facts"][name].clone()
 }
 
+/// Kills runs of the pipeline at so many random moments, and compares what comes of them with a run that is left alone.
 #[allow(clippy::disallowed_methods, reason = "a kill at a moment that nothing in the program determines")]
-#[test]
-fn a_run_that_is_killed_at_random_moments_ends_with_the_bytes_of_one_that_is_not() {
+fn is_the_same_after_kills(pipeline: &str, kills: u32, epochs: u32) {
+    let project = || {
+        let project = Project::new();
+        project.write("p.yaml", pipeline);
+        project
+    };
     let (whole, mut killed) = (project(), project());
-    let epochs = ["--set", "epochs=60"];
+    let epochs = format!("epochs={epochs}");
+    let epochs = ["--set", &epochs];
     let begun = Instant::now();
     whole.run("p.yaml", &epochs).ends(0);
     let mut lasted = begun.elapsed();
     let mut interrupted = 0;
-    for kill in 0..20_u32 {
+    for kill in 0..kills {
         let mut child = killed.command(&[&["-q", "run", "p.yaml"], &epochs[..]].concat()).spawn().unwrap();
         // From before the first stage to near the end of a run that is not interrupted.
         std::thread::sleep(lasted.mul_f64(f64::from(kill * 7 % 20) / 20.0));
@@ -68,9 +74,22 @@ fn a_run_that_is_killed_at_random_moments_ends_with_the_bytes_of_one_that_is_not
             (killed, lasted) = (project(), lasted / 2);
         }
     }
-    assert!(interrupted > 3, "{interrupted}");
+    assert!(interrupted > kills / 6, "{interrupted}");
     killed.run("p.yaml", &epochs).ends(0);
     assert!(bytes(&killed) == bytes(&whole));
+}
+
+#[test]
+fn a_training_that_is_killed_at_random_moments_ends_with_the_bytes_of_one_that_is_not() {
+    is_the_same_after_kills(PIPELINE, 20, 60);
+}
+
+#[test]
+fn a_fit_by_sweeps_that_is_killed_at_random_moments_ends_with_the_bytes_of_one_that_is_not() {
+    let at = (PIPELINE.find("  train:").unwrap(), PIPELINE.find("  evaluate:").unwrap());
+    let fit = "  train: {kind: fit, inputs: {split: split}, model: {kind: ials, factors: 24, sweeps: '${epochs}'}}\n";
+    let pipeline = [&PIPELINE[..at.0], fit, &PIPELINE[at.1..]].concat().replace(", kind: neumf", "");
+    is_the_same_after_kills(&pipeline, 10, 300);
 }
 
 #[test]
