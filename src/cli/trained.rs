@@ -9,7 +9,7 @@ use crate::cli::Global;
 use crate::cli::common::{FileArgs, WorldArgs};
 use crate::cli::exit::Failed;
 use crate::cli::stored::Stored;
-use crate::pipeline::{Graph, Node};
+use crate::pipeline::{Graph, Node, State};
 use crate::stage::{Artifact, ArtifactDir};
 use crate::stages::Trained;
 
@@ -87,9 +87,14 @@ impl TrainedArgs {
     fn artifact(&self, stored: &Stored, node: &Node, kind: &str) -> Result<ArtifactDir, Failed> {
         let name = node.name();
         if stored.manifest(node).is_none() {
-            let why = stored.planned(node).map_or_else(String::new, |stage| stage.why.join("; "));
-            let failed = Failed::input(format!("stage `{name}` has not run as the pipeline is now: {why}"));
-            return Err(failed.help(format!("run it first: `{}`", self.command(&name))));
+            // Producers come first: the one where it begins, not those that wait for it.
+            let first = stored.plan.stages.iter().find(|stage| stage.state != State::Fresh);
+            let whose = first.filter(|stage| stage.name != name).map_or_else(String::new, |s| format!("`{}`: ", s.name));
+            let why = first.map_or_else(String::new, |stage| stage.why.join("; "));
+            let failed = Failed::input(format!("stage `{name}` has not run as the pipeline is now: {whose}{why}"));
+            let can_run = first.is_none_or(|stage| stage.state != State::Error);
+            let first = if can_run { "run it first" } else { "put that right, then run it" };
+            return Err(failed.help(format!("{first}: `{}`", self.command(&name))));
         }
         stored.artifact(node, kind).ok_or_else(|| {
             Failed::input(format!("stage `{name}` wrote no {kind}")).help(format!(
