@@ -19,7 +19,7 @@ const BATCHES: usize = 512;
 
 /// Numbers without structure, below `n`.
 fn ids(len: usize, n: u32, salt: u64) -> Vec<u32> {
-    let mix = |k: u64| ((k ^ (k >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) * u64::from(n) >> 32;
+    let mix = |k: u64| (((k ^ (k >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) * u64::from(n)) >> 32;
     (0..len as u64).map(|k| mix((k + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt) as u32).collect()
 }
 
@@ -57,7 +57,7 @@ impl Run {
         let logits = logits.expect("ids of the tables");
         // A cheap loss that has the sign of a real one, so that weights neither die nor explode.
         for ((slope, logit), item) in self.slopes.iter_mut().zip(logits).zip(&self.items[batch]) {
-            let label = (item % 5 == 0) as u8;
+            let label = u8::from(item % 5 == 0);
             *slope = (logit.clamp(-1.0, 1.0) - f32::from(label)) / self.batch as f32;
         }
     }

@@ -140,9 +140,10 @@ pub(super) fn transpose<S: Simd>(simd: S, square: &mut Square) {
             return transpose_in_registers(*v4, square);
         }
     }
-    for r in 1..LANES {
-        for c in 0..r {
-            (square[r][c], square[c][r]) = (square[c][r], square[r][c]);
+    let rows = *square;
+    for (c, column) in square.iter_mut().enumerate() {
+        for (x, row) in column.iter_mut().zip(&rows) {
+            *x = row[c];
         }
     }
 }
