@@ -7,8 +7,8 @@ use crate::memory::Lines;
 use crate::optimizer::{Dense, Rule};
 use crate::tile::Tile;
 
-/// Outputs whose gradients are summed together in registers.
-const OUTPUTS: usize = 8;
+/// Blocks whose gradients are summed together in registers, where there are enough.
+pub(super) const TOGETHER: usize = 2;
 /// Samples that are added in one go.
 const SAMPLES: usize = 8;
 /// Tiles whose samples are summed in registers before they are added to the gradient: as many as stay in the cache
@@ -133,12 +133,13 @@ impl Work for Transpose<'_> {
     }
 }
 
-/// The gradient of a block in a part of a batch, summed over its samples in their order.
+/// The gradients of some blocks in a part of a batch, summed over its samples in their order.
 pub(super) struct BlockSum<'a> {
-    pub(super) out: &'a mut Lines,
+    /// Those of blocks that follow each other, at most [`TOGETHER`].
+    pub(super) out: Vec<&'a mut Lines>,
     pub(super) tiles: &'a [Tile],
     pub(super) layer: usize,
-    /// Which panel of the inputs this is.
+    /// Which panel of the inputs the first of them is.
     pub(super) panel: usize,
     pub(super) outputs: usize,
 }
@@ -147,15 +148,20 @@ impl Work for BlockSum<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         for (round, tiles) in self.tiles.chunks(TILES).enumerate() {
-            for strip in 0..self.outputs.div_ceil(OUTPUTS) {
-                let rows = OUTPUTS.min(self.outputs - strip * OUTPUTS);
-                let out = &mut self.out[strip * OUTPUTS * PANEL..][..rows * PANEL];
-                match S::F32_LANES {
-                    16 => sum::<S, 8, 2>(simd, tiles, self.layer, self.panel, strip * OUTPUTS, round == 0, out),
-                    8 => sum::<S, 2, 4>(simd, tiles, self.layer, self.panel, strip * OUTPUTS, round == 0, out),
-                    _ => sum::<S, 1, 8>(simd, tiles, self.layer, self.panel, strip * OUTPUTS, round == 0, out),
+            let of = Sum { tiles, layer: self.layer, panel: self.panel, outputs: self.outputs, first: round == 0 };
+            match (&mut self.out[..], S::F32_LANES) {
+                ([one, two], 16) => of.add_to::<S, 4, 2, 2>(simd, [one, two]),
+                (blocks, lanes) => {
+                    for (k, block) in blocks.iter_mut().enumerate() {
+                        let of = Sum { panel: self.panel + k, ..of };
+                        match lanes {
+                            16 => of.add_to::<S, 8, 1, 2>(simd, [block]),
+                            8 => of.add_to::<S, 2, 1, 4>(simd, [block]),
+                            _ => of.add_to::<S, 1, 1, 8>(simd, [block]),
+                        }
+                    }
                 }
             }
         }
@@ -190,34 +196,40 @@ impl Work for BlockStep<'_> {
     }
 }
 
-/// Adds `Σ_t dz[t][o] · a[t]` over the samples of the tiles to the rows `o` of the gradient, from output `start` on.
-#[inline(always)]
-fn sum<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    tiles: &[Tile],
+/// `Σ_t dz[t][o] · a[t]` over the samples of some tiles.
+struct Sum<'a> {
+    tiles: &'a [Tile],
     layer: usize,
     panel: usize,
-    start: usize,
+    outputs: usize,
+    /// Whether nothing was summed before.
     first: bool,
-    out: &mut [f32],
-) {
-    for (strip, out) in out.chunks_mut(MR * PANEL).enumerate() {
-        let o = start + strip * MR;
-        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
-        let column = o % PANEL / MR;
-        for tile in tiles {
-            let (slopes, inputs) = (tile.slopes(layer, o / PANEL), tile.inputs(layer, panel));
-            // A number of samples that is known beforehand keeps the sums in their registers.
-            let (whole, rest) = slopes.as_chunks::<SAMPLES>();
-            let (whole_inputs, rest_inputs) = inputs.as_chunks::<SAMPLES>();
-            for (slopes, inputs) in whole.iter().zip(whole_inputs) {
-                acc = add(simd, slopes, inputs, column, acc);
+}
+
+impl Sum<'_> {
+    /// Adds it to the rows `o` of the gradients of `NP` blocks, `MR` of them at a time in registers.
+    #[inline(always)]
+    fn add_to<S: Simd, const MR: usize, const NP: usize, const NV: usize>(&self, simd: S, mut out: [&mut Lines; NP]) {
+        for o in (0..self.outputs).step_by(MR) {
+            let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
+            let column = o % PANEL / MR;
+            for tile in self.tiles {
+                let slopes = tile.slopes(self.layer, o / PANEL);
+                let inputs: [&[Row]; NP] = std::array::from_fn(|h| tile.inputs(self.layer, self.panel + h));
+                // A number of samples that is known beforehand keeps the sums in their registers.
+                let (whole, rest) = slopes.as_chunks::<SAMPLES>();
+                for (k, slopes) in whole.iter().enumerate() {
+                    acc = add(simd, slopes, inputs.map(|inputs| &inputs[k * SAMPLES..][..SAMPLES]), column, acc);
+                }
+                acc = add(simd, rest, inputs.map(|inputs| &inputs[whole.len() * SAMPLES..]), column, acc);
             }
-            acc = add(simd, rest, rest_inputs, column, acc);
-        }
-        for (row, acc) in out.chunks_exact_mut(PANEL).zip(&acc) {
-            for (out, &acc) in vectors_mut::<S>(row).iter_mut().zip(acc) {
-                *out = if first { acc } else { simd.add_f32s(*out, acc) };
+            for (h, out) in out.iter_mut().enumerate() {
+                let rows = out[o * PANEL..self.outputs.min(o + MR) * PANEL].chunks_exact_mut(PANEL);
+                for (row, acc) in rows.zip(&acc) {
+                    for (out, &acc) in vectors_mut::<S>(row).iter_mut().zip(&acc[h]) {
+                        *out = if self.first { acc } else { simd.add_f32s(*out, acc) };
+                    }
+                }
             }
         }
     }
@@ -225,20 +237,25 @@ fn sum<S: Simd, const MR: usize, const NV: usize>(
 
 /// Adds the products of some samples.
 #[inline(always)]
-fn add<S: Simd, const MR: usize, const NV: usize>(
+fn add<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
     simd: S,
     slopes: &[Row],
-    inputs: &[Row],
+    inputs: [&[Row]; NP],
     column: usize,
-    mut acc: [[S::f32s; NV]; MR],
-) -> [[S::f32s; NV]; MR] {
-    for (slope, input) in slopes.iter().zip(inputs) {
+    mut acc: [[[S::f32s; NV]; NP]; MR],
+) -> [[[S::f32s; NV]; NP]; MR] {
+    for (k, slope) in slopes.iter().enumerate() {
         let slope = &slope.as_chunks::<MR>().0[column];
-        let input: &[S::f32s; NV] = vectors::<S>(input).first_chunk().expect("a panel has NV vectors");
+        let mut input = [[simd.splat_f32s(0.0); NV]; NP];
+        for (input, inputs) in input.iter_mut().zip(&inputs) {
+            input.copy_from_slice(vectors::<S>(&inputs[k]));
+        }
         for r in 0..MR {
             let x = simd.splat_f32s(slope[r]);
-            for v in 0..NV {
-                acc[r][v] = mul_add(simd, x, input[v], acc[r][v]);
+            for h in 0..NP {
+                for v in 0..NV {
+                    acc[r][h][v] = mul_add(simd, x, input[h][v], acc[r][h][v]);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
-use crate::lanes::LANES;
+use crate::lanes::{LANES, Row};
 
 /// A cache line.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,18 @@ impl Lines {
     /// That many zeros, or more.
     pub(super) fn zeros(len: usize) -> Self {
         Self(vec![Line([0.0; LANES]); len.div_ceil(LANES)])
+    }
+
+    /// The whole rows of panels that they are.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> &[Row] {
+        self.as_chunks().0
+    }
+
+    /// As [`Lines::rows`].
+    #[inline(always)]
+    pub(super) fn rows_mut(&mut self) -> &mut [Row] {
+        self.as_chunks_mut().0
     }
 }
 

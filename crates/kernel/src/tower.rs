@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lanes::{LANES, dispatch};
-use crate::layer::{BlockStep, BlockSum, Layer, part_of};
+use crate::layer::{BlockStep, BlockSum, Layer, TOGETHER, part_of};
 use crate::optimizer::{Dense, Optimizer, Rule};
 use crate::rows::{Table, Update};
 use crate::shape::{Layout, Output, Shape};
@@ -134,18 +134,18 @@ impl Tower {
         let mut sums: Vec<Vec<Task<'_>>> = (0..parts).map(|_| Vec::new()).collect();
         for (l, layer) in weights.layers.iter_mut().enumerate() {
             let outputs = layer.outputs;
-            for (panel, block) in layer.blocks.iter_mut().enumerate() {
-                let pieces = block.gradients(parts).zip(tiles.chunks(part)).zip(&mut sums);
-                for ((out, tiles), sums) in pieces {
-                    sums.push(Task::Sum(BlockSum { out, tiles, layer: l, panel, outputs }));
+            for (k, blocks) in layer.blocks.chunks_mut(TOGETHER).enumerate() {
+                let mut gradients: Vec<_> = blocks.iter_mut().map(|block| block.gradients(parts)).collect();
+                for (tiles, sums) in tiles.chunks(part).zip(&mut sums) {
+                    let out = gradients.iter_mut().filter_map(Iterator::next).collect();
+                    sums.push(Task::Sum(BlockSum { out, tiles, layer: l, panel: k * TOGETHER, outputs }));
                 }
             }
         }
         // In the order in which they were brought up to date, so that rows stay with a core as well.
-        let mut rows: Vec<_> =
-            users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows).collect();
-        rows.extend(items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows));
-        team.each_of(vec![sums.into_iter().flatten().collect(), rows], |task| match task {
+        let users = users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows).collect();
+        let items = items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows).collect();
+        team.each_of(vec![sums.into_iter().flatten().collect(), users, items], |task| match task {
             Task::Sum(sum) => dispatch(sum),
             Task::Rows(update) => dispatch(update),
         });
@@ -212,9 +212,9 @@ impl Tower {
         });
         let oldest = oldest.into_inner();
         self.history.prepare(oldest);
-        let mut tasks = self.users.gather(&self.history, write)?;
-        tasks.extend(self.items.gather(&self.history, write)?);
-        self.team.each(tasks, dispatch);
+        // Rows are in the order of the samples that name them first, so that most stay with the core of their tiles.
+        let tasks = vec![self.users.gather(&self.history, write)?, self.items.gather(&self.history, write)?];
+        self.team.each_of(tasks, dispatch);
         let n_tiles = users.len().div_ceil(TILE);
         while self.tiles.len() < n_tiles {
             self.tiles.push(Tile::new(&self.weights));
