@@ -126,6 +126,61 @@ pub(super) fn vectors_mut<S: Simd>(values: &mut [f32]) -> &mut [S::f32s] {
     S::as_mut_simd_f32s(values).0
 }
 
+/// A square of numbers, row by row.
+pub(super) type Square = [[f32; LANES]; LANES];
+
+/// Transposes a square.
+#[inline(always)]
+pub(super) fn transpose<S: Simd>(simd: S, square: &mut Square) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::any::Any;
+        let any: &dyn Any = &simd;
+        if let Some(v4) = any.downcast_ref::<pulp::x86::V4>() {
+            return transpose_in_registers(*v4, square);
+        }
+    }
+    let rows = *square;
+    for (c, column) in square.iter_mut().enumerate() {
+        for (x, row) in column.iter_mut().zip(&rows) {
+            *x = row[c];
+        }
+    }
+}
+
+/// Transposes pairs of numbers, then of pairs, and so on; one by one it takes as long as a step of the optimizer.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn transpose_in_registers(v4: pulp::x86::V4, square: &mut Square) {
+    use std::arch::x86_64::{__m512, __m512d};
+
+    use pulp::bytemuck::cast;
+    let avx = v4.avx512f;
+    let mut a: [__m512; LANES] = std::array::from_fn(|r| cast(square[r]));
+    let mut b = a;
+    for r in (0..LANES).step_by(2) {
+        (b[r], b[r + 1]) = (avx._mm512_unpacklo_ps(a[r], a[r + 1]), avx._mm512_unpackhi_ps(a[r], a[r + 1]));
+    }
+    // Now quarter `q` of row `4·g + k` of `a` holds column `4·q + k` of rows `4·g..4·g + 4`.
+    for r in (0..LANES).step_by(4) {
+        let pair: [__m512d; 4] = std::array::from_fn(|k| cast(b[r + k]));
+        (a[r], a[r + 1]) =
+            (cast(avx._mm512_unpacklo_pd(pair[0], pair[2])), cast(avx._mm512_unpackhi_pd(pair[0], pair[2])));
+        (a[r + 2], a[r + 3]) =
+            (cast(avx._mm512_unpacklo_pd(pair[1], pair[3])), cast(avx._mm512_unpackhi_pd(pair[1], pair[3])));
+    }
+    for k in 0..4 {
+        // Quarters 0 and 2 of two rows, or 1 and 3.
+        let even = |g: usize| avx._mm512_shuffle_f32x4::<0b10_00_10_00>(a[g + k], a[g + k + 4]);
+        let odd = |g: usize| avx._mm512_shuffle_f32x4::<0b11_01_11_01>(a[g + k], a[g + k + 4]);
+        let (low, high) = ([even(0), odd(0)], [even(8), odd(8)]);
+        for (half, (low, high)) in low.into_iter().zip(high).enumerate() {
+            square[4 * half + k] = cast(avx._mm512_shuffle_f32x4::<0b10_00_10_00>(low, high));
+            square[4 * half + k + 8] = cast(avx._mm512_shuffle_f32x4::<0b11_01_11_01>(low, high));
+        }
+    }
+}
+
 /// Asks for a line to be fetched into the cache.
 #[inline(always)]
 pub(super) fn prefetch(address: *const f32) {
@@ -195,6 +250,28 @@ mod tests {
                 *v = root(simd, *v);
             }
         }
+    }
+
+    struct Transposed<'a>(&'a mut Square);
+
+    impl Work for Transposed<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            transpose(simd, self.0);
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        levels::each(|| {
+            let mut square: Square = std::array::from_fn(|r| std::array::from_fn(|c| (LANES * r + c) as f32));
+            dispatch(Transposed(&mut square));
+            for (c, row) in square.iter().enumerate() {
+                assert!(row.iter().enumerate().all(|(r, x)| *x == (LANES * r + c) as f32), "{row:?}");
+            }
+        });
     }
 
     #[test]

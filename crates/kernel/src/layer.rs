@@ -2,15 +2,26 @@
 
 use pulp::Simd;
 
-use crate::lanes::{PANEL, Row, Work, mul_add, vectors, vectors_mut};
+use crate::lanes::{LANES, PANEL, Row, Square, Work, dispatch, mul_add, transpose, vectors, vectors_mut};
+use crate::memory::Lines;
 use crate::optimizer::{Dense, Rule};
 use crate::tile::Tile;
 
-/// Outputs whose gradients are summed together in registers.
-const STRIP: usize = 8;
+/// Blocks whose gradients are summed together in registers, where there are enough.
+pub(super) const TOGETHER: usize = 2;
+/// Samples that are added in one go.
+const SAMPLES: usize = 8;
 /// Tiles whose samples are summed in registers before they are added to the gradient: as many as stay in the cache
 /// that is closest.
 const TILES: usize = 2;
+/// Parts of a batch whose gradients are summed apart at most: more would not stay in the cache together.
+const PARTS: usize = 2;
+
+/// The tiles of a batch of so many that are a part: a core sums the gradients of what it has made itself, and of the
+/// parts' sums it reads only those of the weights that it steps. Which parts there are depends on nothing else.
+pub(super) fn part_of(tiles: usize) -> usize {
+    tiles.div_ceil(PARTS).max(TILES)
+}
 
 /// `a ↦ W a + c`.
 #[derive(Debug)]
@@ -29,10 +40,11 @@ pub(super) struct Block {
     /// outputs × [`PANEL`], row-major, and what the optimizer remembers of it.
     pub(super) weight: Dense,
     /// The same transposed, as panels of outputs: panel after panel, the inputs of this block row after row.
-    transposed: Vec<Row>,
+    transposed: Lines,
     /// The inputs that there are, [`PANEL`] except in the last block.
     inputs: usize,
-    gradient: Vec<f32>,
+    /// The gradient, part by part of a batch: outputs × [`PANEL`].
+    gradients: Vec<Lines>,
 }
 
 impl Layer {
@@ -43,9 +55,9 @@ impl Layer {
             let inputs = PANEL.min(inputs - p * PANEL);
             Block {
                 weight: Dense::zeros(outputs * PANEL),
-                transposed: vec![[0.0; PANEL]; panels * inputs],
+                transposed: Lines::zeros(panels * inputs * PANEL),
                 inputs,
-                gradient: vec![0.0; outputs * PANEL],
+                gradients: vec![Lines::zeros(outputs * PANEL)],
             }
         });
         Self { outputs, blocks: blocks.collect(), bias: Dense::zeros(panels * PANEL) }
@@ -59,11 +71,19 @@ impl Layer {
     /// Brings the transposed weights up to date.
     pub(super) fn transpose(&mut self) {
         let outputs = self.outputs;
-        self.blocks.iter_mut().for_each(|block| block.transpose(outputs));
+        self.blocks.iter_mut().for_each(|block| dispatch(Transpose { block, outputs }));
     }
 }
 
 impl Block {
+    /// Where the gradients of so many parts go.
+    pub(super) fn gradients(&mut self, parts: usize) -> impl Iterator<Item = &mut Lines> {
+        while self.gradients.len() < parts {
+            self.gradients.push(self.gradients[0].clone());
+        }
+        self.gradients[..parts].iter_mut()
+    }
+
     /// Rows of W for products with gradients: panel `n` of the outputs.
     #[inline(always)]
     pub(super) fn rows(&self, n: usize) -> &[Row] {
@@ -74,31 +94,85 @@ impl Block {
     /// Rows of Wᵀ for products with activations: panel `n` of the outputs.
     #[inline(always)]
     pub(super) fn columns(&self, n: usize) -> &[Row] {
-        &self.transposed[n * self.inputs..(n + 1) * self.inputs]
+        &self.transposed.as_chunks::<PANEL>().0[n * self.inputs..(n + 1) * self.inputs]
     }
 
     #[inline(always)]
-    fn transpose(&mut self, outputs: usize) {
+    fn transpose<S: Simd>(&mut self, simd: S, outputs: usize) {
         let rows = self.weight.parts[0].as_chunks::<PANEL>().0;
-        let panels = self.transposed.chunks_exact_mut(self.inputs);
+        let panels = self.transposed.as_chunks_mut::<PANEL>().0.chunks_exact_mut(self.inputs);
         for (panel, rows) in panels.zip(rows[..outputs].chunks(PANEL)) {
-            for (o, row) in rows.iter().enumerate() {
-                for (column, &w) in panel.iter_mut().zip(row) {
-                    column[o] = w;
+            // The inputs of the last block need not fill whole vectors.
+            for (i, columns) in panel.chunks_mut(LANES).enumerate() {
+                for (o, rows) in rows.chunks(LANES).enumerate() {
+                    let mut square: Square = [[0.0; LANES]; LANES];
+                    for (square, row) in square.iter_mut().zip(rows) {
+                        *square = row.as_chunks::<LANES>().0[i];
+                    }
+                    transpose(simd, &mut square);
+                    for (square, column) in square.iter().zip(&mut *columns) {
+                        column.as_chunks_mut::<LANES>().0[o] = *square;
+                    }
                 }
             }
         }
     }
 }
 
-/// A step of a block: sums its gradient over all samples, in their order, and applies it.
+struct Transpose<'a> {
+    block: &'a mut Block,
+    outputs: usize,
+}
+
+impl Work for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.block.transpose(simd, self.outputs);
+    }
+}
+
+/// The gradients of some blocks in a part of a batch, summed over its samples in their order.
+pub(super) struct BlockSum<'a> {
+    /// Those of blocks that follow each other, at most [`TOGETHER`].
+    pub(super) out: Vec<&'a mut Lines>,
+    pub(super) tiles: &'a [Tile],
+    pub(super) layer: usize,
+    /// Which panel of the inputs the first of them is.
+    pub(super) panel: usize,
+    pub(super) outputs: usize,
+}
+
+impl Work for BlockSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for (round, tiles) in self.tiles.chunks(TILES).enumerate() {
+            let of = Sum { tiles, layer: self.layer, panel: self.panel, outputs: self.outputs, first: round == 0 };
+            match (&mut self.out[..], S::F32_LANES) {
+                ([one, two], 16) => of.add_to::<S, 4, 2, 2>(simd, [one, two]),
+                (blocks, lanes) => {
+                    for (k, block) in blocks.iter_mut().enumerate() {
+                        let of = Sum { panel: self.panel + k, ..of };
+                        match lanes {
+                            16 => of.add_to::<S, 8, 1, 2>(simd, [block]),
+                            8 => of.add_to::<S, 2, 1, 4>(simd, [block]),
+                            _ => of.add_to::<S, 1, 1, 8>(simd, [block]),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A step of a block by the sum of its gradients in the parts of a batch, in their order.
 pub(super) struct BlockStep<'a> {
     pub(super) block: &'a mut Block,
     pub(super) rule: &'a Rule,
-    pub(super) tiles: &'a [Tile],
-    pub(super) layer: usize,
-    /// Which panel of the inputs this is.
-    pub(super) panel: usize,
+    pub(super) parts: usize,
     pub(super) outputs: usize,
 }
 
@@ -107,56 +181,83 @@ impl Work for BlockStep<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.tiles.is_empty() {
-            self.block.gradient.fill(0.0);
+        let Self { block, rule, parts, outputs } = self;
+        let Some((gradient, others)) = block.gradients.split_first_mut() else { return };
+        if parts == 0 {
+            gradient.fill(0.0);
         }
-        for (round, tiles) in self.tiles.chunks(TILES).enumerate() {
-            for strip in 0..self.outputs.div_ceil(STRIP) {
-                let rows = STRIP.min(self.outputs - strip * STRIP);
-                let out = &mut self.block.gradient[strip * STRIP * PANEL..][..rows * PANEL];
-                match S::F32_LANES {
-                    16 => sum::<S, 8, 2>(simd, tiles, self.layer, self.panel, strip * STRIP, round == 0, out),
-                    8 => sum::<S, 2, 4>(simd, tiles, self.layer, self.panel, strip * STRIP, round == 0, out),
-                    _ => sum::<S, 1, 8>(simd, tiles, self.layer, self.panel, strip * STRIP, round == 0, out),
-                }
+        for other in others.iter().take(parts.saturating_sub(1)) {
+            for (sum, &other) in vectors_mut::<S>(gradient).iter_mut().zip(vectors::<S>(other)) {
+                *sum = simd.add_f32s(*sum, other);
             }
         }
-        self.block.weight.step_with(simd, self.rule, &self.block.gradient);
-        self.block.transpose(self.outputs);
+        block.weight.step_with(simd, rule, gradient);
+        block.transpose(simd, outputs);
     }
 }
 
-/// Adds `Σ_t dz[t][o] · a[t]` over the samples of the tiles to the rows `o` of the gradient, from output `start` on.
-#[inline(always)]
-fn sum<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    tiles: &[Tile],
+/// `Σ_t dz[t][o] · a[t]` over the samples of some tiles.
+struct Sum<'a> {
+    tiles: &'a [Tile],
     layer: usize,
     panel: usize,
-    start: usize,
+    outputs: usize,
+    /// Whether nothing was summed before.
     first: bool,
-    out: &mut [f32],
-) {
-    for (strip, out) in out.chunks_mut(MR * PANEL).enumerate() {
-        let o = start + strip * MR;
-        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
-        for tile in tiles {
-            let slopes = tile.slopes(layer, o / PANEL);
-            for (slope, input) in slopes.iter().zip(tile.inputs(layer, panel)) {
-                let slope = &slope.as_chunks::<MR>().0[o % PANEL / MR];
-                let input: &[S::f32s; NV] = vectors::<S>(input).first_chunk().expect("a panel has NV vectors");
-                for r in 0..MR {
-                    let x = simd.splat_f32s(slope[r]);
-                    for v in 0..NV {
-                        acc[r][v] = mul_add(simd, x, input[v], acc[r][v]);
+}
+
+impl Sum<'_> {
+    /// Adds it to the rows `o` of the gradients of `NP` blocks, `MR` of them at a time in registers.
+    #[inline(always)]
+    fn add_to<S: Simd, const MR: usize, const NP: usize, const NV: usize>(&self, simd: S, mut out: [&mut Lines; NP]) {
+        for o in (0..self.outputs).step_by(MR) {
+            let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
+            let column = o % PANEL / MR;
+            for tile in self.tiles {
+                let slopes = tile.slopes(self.layer, o / PANEL);
+                let inputs: [&[Row]; NP] = std::array::from_fn(|h| tile.inputs(self.layer, self.panel + h));
+                // A number of samples that is known beforehand keeps the sums in their registers.
+                let (whole, rest) = slopes.as_chunks::<SAMPLES>();
+                for (k, slopes) in whole.iter().enumerate() {
+                    acc = add(simd, slopes, inputs.map(|inputs| &inputs[k * SAMPLES..][..SAMPLES]), column, acc);
+                }
+                acc = add(simd, rest, inputs.map(|inputs| &inputs[whole.len() * SAMPLES..]), column, acc);
+            }
+            for (h, out) in out.iter_mut().enumerate() {
+                let rows = out[o * PANEL..self.outputs.min(o + MR) * PANEL].chunks_exact_mut(PANEL);
+                for (row, acc) in rows.zip(&acc) {
+                    for (out, &acc) in vectors_mut::<S>(row).iter_mut().zip(&acc[h]) {
+                        *out = if self.first { acc } else { simd.add_f32s(*out, acc) };
                     }
                 }
             }
         }
-        for (row, acc) in out.chunks_exact_mut(PANEL).zip(&acc) {
-            for (out, &acc) in vectors_mut::<S>(row).iter_mut().zip(acc) {
-                *out = if first { acc } else { simd.add_f32s(*out, acc) };
+    }
+}
+
+/// Adds the products of some samples.
+#[inline(always)]
+fn add<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
+    simd: S,
+    slopes: &[Row],
+    inputs: [&[Row]; NP],
+    column: usize,
+    mut acc: [[[S::f32s; NV]; NP]; MR],
+) -> [[[S::f32s; NV]; NP]; MR] {
+    for (k, slope) in slopes.iter().enumerate() {
+        let slope = &slope.as_chunks::<MR>().0[column];
+        let mut input = [[simd.splat_f32s(0.0); NV]; NP];
+        for (input, inputs) in input.iter_mut().zip(&inputs) {
+            input.copy_from_slice(vectors::<S>(&inputs[k]));
+        }
+        for r in 0..MR {
+            let x = simd.splat_f32s(slope[r]);
+            for h in 0..NP {
+                for v in 0..NV {
+                    acc[r][h][v] = mul_add(simd, x, input[h][v], acc[r][h][v]);
+                }
             }
         }
     }
+    acc
 }

@@ -1,9 +1,58 @@
-//! Memory of tables.
+//! Memory of tables and of what the tower computes with.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
-use crate::lanes::LANES;
+use crate::lanes::{LANES, Row};
+
+/// A cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+// SAFETY: all zeros are such numbers.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: it is as long as it is aligned, so that it has no padding, and any bits are such numbers.
+unsafe impl bytemuck::Pod for Line {}
+
+/// A few values that begin at a cache line, as many as fill whole ones: loads of a vector never touch two.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lines(Vec<Line>);
+
+impl Lines {
+    /// That many zeros, or more.
+    pub(super) fn zeros(len: usize) -> Self {
+        Self(vec![Line([0.0; LANES]); len.div_ceil(LANES)])
+    }
+
+    /// The whole rows of panels that they are.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> &[Row] {
+        self.as_chunks().0
+    }
+
+    /// As [`Lines::rows`].
+    #[inline(always)]
+    pub(super) fn rows_mut(&mut self) -> &mut [Row] {
+        self.as_chunks_mut().0
+    }
+}
+
+impl Deref for Lines {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl DerefMut for Lines {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
 
 /// Values that begin at a cache line.
 #[derive(Debug, Default)]

@@ -4,6 +4,10 @@ use pulp::Simd;
 
 use crate::error::{Error, Result};
 use crate::lanes::{Work, dispatch, mul_add, root, vectors, vectors_mut};
+use crate::memory::Lines;
+
+/// With an ε of at least this, moments that are subnormal move nothing.
+const EPSILON: f64 = 1e-15;
 
 /// How gradients become steps. The learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +110,7 @@ impl Optimizer {
                 root: adam.root(t) as f32,
                 epsilon: adam.epsilon as f32,
                 size: adam.size(t, rate) as f32,
+                gone: if adam.epsilon < EPSILON { 0.0 } else { f32::MIN_POSITIVE },
             }),
             Self::Sgd(sgd) => Rule::Sgd(SgdRule {
                 l2: sgd.l2 as f32,
@@ -147,6 +152,8 @@ pub(super) struct AdamRule {
     root: f32,
     epsilon: f32,
     size: f32,
+    /// See [`Stepper::gone`].
+    gone: f32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +178,9 @@ pub(super) struct Cell<V> {
 pub(super) trait Stepper<S: Simd>: Copy {
     /// One step with gradient `g`.
     fn step(&self, simd: S, cell: Cell<S::f32s>, g: S::f32s) -> Cell<S::f32s>;
+
+    /// What the optimizer remembers and is below this in size moves nothing.
+    fn gone(&self, simd: S) -> S::f32s;
 }
 
 #[derive(Clone, Copy)]
@@ -184,6 +194,7 @@ pub(super) struct AdamVectors<S: Simd> {
     root: S::f32s,
     epsilon: S::f32s,
     size: S::f32s,
+    gone: S::f32s,
 }
 
 impl AdamRule {
@@ -199,6 +210,7 @@ impl AdamRule {
             root: simd.splat_f32s(self.root),
             epsilon: simd.splat_f32s(self.epsilon),
             size: simd.splat_f32s(self.size),
+            gone: simd.splat_f32s(self.gone),
         }
     }
 }
@@ -213,6 +225,11 @@ impl<S: Simd> Stepper<S> for AdamVectors<S> {
         let step = simd.div_f32s(simd.mul_f32s(self.size, first), denominator);
         let theta = simd.sub_f32s(simd.mul_f32s(self.shrink, cell.theta), step);
         Cell { theta, first, second }
+    }
+
+    #[inline(always)]
+    fn gone(&self, _simd: S) -> S::f32s {
+        self.gone
     }
 }
 
@@ -245,6 +262,11 @@ impl<S: Simd> Stepper<S> for SgdVectors<S> {
         let theta = simd.sub_f32s(cell.theta, simd.mul_f32s(self.rate, step));
         Cell { theta, first, second: cell.second }
     }
+
+    #[inline(always)]
+    fn gone(&self, simd: S) -> S::f32s {
+        simd.splat_f32s(f32::MIN_POSITIVE)
+    }
 }
 
 /// Parameters that every step moves, and what the optimizer remembers of them: as long as each other, and as a
@@ -252,12 +274,12 @@ impl<S: Simd> Stepper<S> for SgdVectors<S> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dense {
     /// θ, then as in [`Cell`].
-    pub(super) parts: [Vec<f32>; 3],
+    pub(super) parts: [Lines; 3],
 }
 
 impl Dense {
     pub(super) fn zeros(len: usize) -> Self {
-        Self { parts: std::array::from_fn(|_| vec![0.0; len]) }
+        Self { parts: std::array::from_fn(|_| Lines::zeros(len)) }
     }
 
     pub(super) fn theta(&self) -> &[f32] {
@@ -282,9 +304,14 @@ impl Dense {
     fn step_all<S: Simd>(&mut self, simd: S, rule: impl Stepper<S>, gradient: &[f32]) {
         let [theta, first, second] = &mut self.parts;
         let (theta, first, second) = (vectors_mut::<S>(theta), vectors_mut::<S>(first), vectors_mut::<S>(second));
+        // The weights of a unit that is never active have no gradients. Rounded to nearest, what is remembered of them
+        // would stay subnormal for ever, and each step of each of them take the processor a hundred times as long.
+        let (zero, gone) = (simd.splat_f32s(0.0), rule.gone(simd));
         for (((theta, first), second), &g) in theta.iter_mut().zip(first).zip(second).zip(vectors::<S>(gradient)) {
             let cell = rule.step(simd, Cell { theta: *theta, first: *first, second: *second }, g);
-            (*theta, *first, *second) = (cell.theta, cell.first, cell.second);
+            *theta = cell.theta;
+            *first = simd.select_f32s(simd.less_than_f32s(simd.abs_f32s(cell.first), gone), zero, cell.first);
+            *second = simd.select_f32s(simd.less_than_f32s(cell.second, gone), zero, cell.second);
         }
     }
 }
@@ -307,6 +334,27 @@ impl Work for DenseStep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_remembered_of_weights_without_gradients_does_not_stay_subnormal() {
+        let sgd = Optimizer::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
+        let adam = Optimizer::Adam(Adam { beta2: 0.9, ..Adam::default() });
+        for (optimizer, remembered) in [(sgd, 1..2), (adam, 1..3)] {
+            let mut dense = Dense::zeros(16);
+            for part in remembered {
+                dense.parts[part].fill(1e-37);
+            }
+            (1..40).for_each(|t| dense.step(&optimizer.rule(t, 1e-3), &[0.0; 16]));
+            assert!(dense.parts[1..].iter().all(|part| part.iter().all(|x| *x == 0.0)));
+            assert!(dense.theta().iter().all(|x| x.abs() < 1e-30));
+        }
+        // With so small an ε they could move something.
+        let tiny = Optimizer::Adam(Adam { epsilon: 1e-30, ..Adam::default() });
+        let mut dense = Dense::zeros(16);
+        dense.parts[2].fill(1e-40);
+        dense.step(&tiny.rule(1, 1e-3), &[0.0; 16]);
+        assert!(dense.parts[2].iter().all(|x| *x > 0.0));
+    }
 
     #[test]
     fn settings_out_of_range_are_refused() {

@@ -10,57 +10,107 @@ use crate::lanes::{PANEL, Row, mul_add, vectors};
 
 /// What becomes of the rows of a product.
 pub(super) trait Finish<S: Simd> {
-    /// Takes the sums of row `row`, [`PANEL`] of them.
-    fn row<const NV: usize>(&mut self, simd: S, row: usize, sums: [S::f32s; NV]);
+    /// Takes the sums of a row of a panel, [`PANEL`] of them.
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, sums: [S::f32s; NV]);
 }
 
-/// Gives `finish` the sums `Σ_p Σ_k left_p[r][k] · right_p[k]` for the first `rows` rows `r`.
+/// The sides of a product: `Σ_p Σ_k left(p)[r][k] · right(p, n)[k]`, for rows `r` and panels `n`.
 ///
-/// `left(p)` is the `p`-th panel of the left side, whose number of rows is a multiple of 8; `right(p)` are those rows
-/// of the right side that it meets, one panel wide.
-#[inline(always)]
-pub(super) fn times_panel<'a, S: Simd>(
-    simd: S,
-    rows: usize,
-    panels: usize,
-    left: impl Fn(usize) -> &'a [Row],
-    right: impl Fn(usize) -> &'a [Row],
-    finish: impl Finish<S>,
-) {
-    // As many sums as there are registers for.
-    match S::F32_LANES {
-        16 => strips::<S, 8, 2>(simd, rows, panels, left, right, finish),
-        8 => strips::<S, 2, 4>(simd, rows, panels, left, right, finish),
-        _ => strips::<S, 1, 8>(simd, rows, panels, left, right, finish),
+/// `left(p)` is the `p`-th panel of the left side, whose number of rows is a multiple of 8; `right(p, n)` are those rows
+/// of the `n`-th panel of the right side that it meets.
+pub(super) struct Product<L, R> {
+    pub(super) left: L,
+    pub(super) right: R,
+    /// How many panels the left side has.
+    pub(super) inner: usize,
+}
+
+impl<'a, L: Fn(usize) -> &'a [Row], R: Fn(usize, usize) -> &'a [Row]> Product<L, R> {
+    /// Gives `finish` the first `rows` rows of all `panels` of the product.
+    #[inline(always)]
+    pub(super) fn rows<S: Simd>(&self, simd: S, rows: usize, panels: usize, mut finish: impl Finish<S>) {
+        let mut n = 0;
+        // Two panels together need fewer loads for as many products. AVX-512 has registers for that.
+        while S::F32_LANES == 16 && n + 1 < panels {
+            let mut start = 0;
+            while start + 6 <= rows {
+                self.strip::<S, 6, 2, 2>(simd, start, n, &mut finish);
+                start += 6;
+            }
+            while start < rows {
+                self.strip::<S, 4, 2, 2>(simd, start, n, &mut finish);
+                start += 4;
+            }
+            n += 2;
+        }
+        while n < panels {
+            let step = match S::F32_LANES {
+                16 => 8,
+                8 => 2,
+                _ => 1,
+            };
+            for start in (0..rows).step_by(step) {
+                match S::F32_LANES {
+                    16 => self.strip::<S, 8, 1, 2>(simd, start, n, &mut finish),
+                    8 => self.strip::<S, 2, 1, 4>(simd, start, n, &mut finish),
+                    _ => self.strip::<S, 1, 1, 8>(simd, start, n, &mut finish),
+                }
+            }
+            n += 1;
+        }
+    }
+
+    /// `MR` rows of `NP` panels of `NV` vectors, as many sums as there are registers for.
+    #[inline(always)]
+    fn strip<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
+        &self,
+        simd: S,
+        start: usize,
+        n: usize,
+        finish: &mut impl Finish<S>,
+    ) {
+        let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
+        // Rows past the last are sums of what an earlier batch has left, and finished all the same: nobody reads them.
+        for p in 0..self.inner {
+            let Some(left) = (self.left)(p).get(start..).and_then(|left| left.first_chunk::<MR>()) else { return };
+            let right: [&[Row]; NP] = std::array::from_fn(|h| (self.right)(p, n + h));
+            // A number of rows that is known beforehand makes a loop without ends to look for.
+            if right[0].len() == PANEL {
+                acc = add(simd, left, right.map(|right| &right[..PANEL]), PANEL, acc);
+            } else {
+                acc = add(simd, left, right, right[0].len().min(PANEL), acc);
+            }
+        }
+        for (r, acc) in acc.into_iter().enumerate() {
+            for (h, acc) in acc.into_iter().enumerate() {
+                finish.row(simd, n + h, start + r, acc);
+            }
+        }
     }
 }
 
+/// Adds the products of the first `len` columns of the left side with as many rows of the right side.
 #[inline(always)]
-fn strips<'a, S: Simd, const MR: usize, const NV: usize>(
+fn add<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
     simd: S,
-    rows: usize,
-    panels: usize,
-    left: impl Fn(usize) -> &'a [Row],
-    right: impl Fn(usize) -> &'a [Row],
-    mut finish: impl Finish<S>,
-) {
-    for strip in 0..rows.div_ceil(MR) {
-        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
-        for p in 0..panels {
-            let a = &left(p).as_chunks::<MR>().0[strip];
-            for (k, b) in (0..PANEL).zip(right(p)) {
-                let b: &[S::f32s; NV] = vectors::<S>(b).first_chunk().expect("a panel has NV vectors");
-                for r in 0..MR {
-                    let x = simd.splat_f32s(a[r][k]);
-                    for v in 0..NV {
-                        acc[r][v] = mul_add(simd, x, b[v], acc[r][v]);
-                    }
+    left: &[Row; MR],
+    right: [&[Row]; NP],
+    len: usize,
+    mut acc: [[[S::f32s; NV]; NP]; MR],
+) -> [[[S::f32s; NV]; NP]; MR] {
+    for k in 0..len {
+        let mut b = [[simd.splat_f32s(0.0); NV]; NP];
+        for (b, right) in b.iter_mut().zip(&right) {
+            b.copy_from_slice(vectors::<S>(&right[k]));
+        }
+        for r in 0..MR {
+            let x = simd.splat_f32s(left[r][k]);
+            for h in 0..NP {
+                for v in 0..NV {
+                    acc[r][h][v] = mul_add(simd, x, b[h][v], acc[r][h][v]);
                 }
             }
         }
-        // Rows past the last are sums of what an earlier batch has left, and finished all the same: nobody reads them.
-        for (r, acc) in acc.into_iter().enumerate() {
-            finish.row(simd, strip * MR + r, acc);
-        }
     }
+    acc
 }

@@ -196,8 +196,11 @@ impl Tower {
             Place::Rows(side, start, width) => {
                 let table = self.table(*side);
                 let start = part * table.store.width() + start;
-                let rows = (0..table.side.groups.n_rows()).map(|r| &table.store.row(r)[start..start + width]);
-                rows.flatten().copied().collect()
+                let n_rows = table.side.groups.n_rows();
+                // As long as it gets to be: tables are large.
+                let mut values = Vec::with_capacity(n_rows * width);
+                (0..n_rows).for_each(|r| values.extend_from_slice(&table.store.row(r)[start..start + width]));
+                values
             }
             Place::Weight(l) => {
                 let (layer, columns) = (&self.weights.layers[*l], self.columns(*l));

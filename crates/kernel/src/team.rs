@@ -40,23 +40,44 @@ struct Shared {
 
 struct Job<'a> {
     task: &'a (dyn Fn(usize) + Sync),
-    /// One range of tasks for each member: the next one, and the end.
-    ranges: Vec<(AtomicUsize, usize)>,
+    /// One range of tasks for each member.
+    ranges: Vec<Range>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// The tasks that are left of a range, on a cache line of their own: the next one in the low half of the number, and the
+/// end in the high half.
+#[repr(align(64))]
+struct Range(AtomicU64);
+
+impl Range {
+    fn new(start: usize, end: usize) -> Self {
+        Self(AtomicU64::new((end as u64) << 32 | start as u64))
+    }
+
+    /// Takes the first task.
+    fn first(&self) -> Option<usize> {
+        let left = self.0.fetch_add(1, Ordering::Relaxed);
+        let (next, end) = (left & u64::from(u32::MAX), left >> 32);
+        (next < end).then_some(next as usize)
+    }
+
+    /// Takes the last task.
+    fn last(&self) -> Option<usize> {
+        let some = |left: u64| (left & u64::from(u32::MAX) < left >> 32).then(|| left - (1 << 32));
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, some).ok()?;
+        Some((left >> 32) as usize - 1)
+    }
+}
+
 impl Job<'_> {
-    /// Does the tasks of one's own range, then those that are left of others'. A task is often followed by its
-    /// counterpart of the next phase, which then finds its data in the cache of the same core.
+    /// Does the tasks of one's own range, then those that are left of others', from their ends. A task is often followed
+    /// by its counterpart of the next phase, which then finds its data in the cache of the same core.
     fn work(&self, member: usize) {
         let n = self.ranges.len();
         for turn in 0..n {
-            let (next, end) = &self.ranges[(member + turn) % n];
-            loop {
-                let task = next.fetch_add(1, Ordering::Relaxed);
-                if task >= *end {
-                    break;
-                }
+            let range = &self.ranges[(member + turn) % n];
+            while let Some(task) = if turn == 0 { range.first() } else { range.last() } {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.task)(task))) {
                     self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
                 }
@@ -86,14 +107,11 @@ impl Team {
         Self { shared, workers }
     }
 
-    /// Does `task(0)` to `task(tasks − 1)`, each once, and returns when all are done. A panic in a task is passed on.
-    pub(super) fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        if self.workers.is_empty() || tasks < 2 {
-            return (0..tasks).for_each(task);
-        }
-        let members = self.workers.len() + 1;
-        let start = |member: usize| member * tasks / members;
-        let ranges = (0..members).map(|k| (AtomicUsize::new(start(k)), start(k + 1))).collect();
+    /// Does the tasks below the last of `ends`, each once, and returns when all are done. A panic in a task is passed on.
+    /// The tasks up to `ends[k]` are those that thread `k` begins with.
+    fn run(&self, ends: &[usize], task: &(dyn Fn(usize) + Sync)) {
+        let start = |member: usize| member.checked_sub(1).map_or(0, |before| ends[before]);
+        let ranges = ends.iter().enumerate().map(|(member, &end)| Range::new(start(member), end)).collect();
         let job = Job { task, ranges, panic: Mutex::new(None) };
         let shared = &*self.shared;
         shared.job.store(ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
@@ -115,11 +133,30 @@ impl Team {
 
     /// Does the work for each of the items, which it takes.
     pub(super) fn each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Sync) {
-        if self.workers.is_empty() {
-            return items.into_iter().for_each(work);
+        self.each_of(vec![items], work);
+    }
+
+    /// Does the work for each of the items of several lists, which it takes.
+    ///
+    /// The first items of each list are begun by the first thread, the last ones by the last, in proportion: where the
+    /// order of the lists of several phases follows the same data, those mostly stay with a core.
+    pub(super) fn each_of<T: Send>(&self, lists: Vec<Vec<T>>, work: impl Fn(T) + Sync) {
+        let members = self.workers.len() + 1;
+        let n = lists.iter().map(Vec::len).sum();
+        if members == 1 || n < 2 {
+            return lists.into_iter().flatten().for_each(work);
         }
-        let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
-        self.run(items.len(), &|task| {
+        let (mut ends, mut items) = (Vec::with_capacity(members), Vec::with_capacity(n));
+        let lengths: Vec<usize> = lists.iter().map(Vec::len).collect();
+        let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+        for member in 0..members {
+            for (list, n) in lists.iter_mut().zip(&lengths) {
+                let share = (member + 1) * n / members - member * n / members;
+                items.extend(list.take(share).map(|item| Mutex::new(Some(item))));
+            }
+            ends.push(items.len());
+        }
+        self.run(&ends, &|task| {
             let item = items[task].lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(item) = item {
                 work(item);
@@ -207,8 +244,10 @@ mod tests {
             let team = Team::new(threads);
             for tasks in [0, 1, 2, 7, 100] {
                 let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                for _ in 0..50 {
-                    team.run(tasks, &|task| {
+                for split in 0..50 {
+                    let split = split * tasks / 50;
+                    let lists = vec![(0..split).collect(), (split..tasks).collect()];
+                    team.each_of(lists, |task: usize| {
                         done[task].fetch_add(1, Ordering::Relaxed);
                     });
                 }
@@ -239,7 +278,7 @@ mod tests {
         for _ in 0..10 {
             let done = AtomicUsize::new(0);
             let result = catch_unwind(AssertUnwindSafe(|| {
-                team.run(64, &|task| {
+                team.each((0..64).collect(), |task: usize| {
                     done.fetch_add(1, Ordering::Relaxed);
                     assert!(task != 40, "forty");
                 });

@@ -4,8 +4,9 @@ use pulp::Simd;
 
 use crate::lanes::{LANES, PANEL, Row, Work, mul_add, reduce, vectors, vectors_mut};
 use crate::layer::Layer;
+use crate::memory::Lines;
 use crate::optimizer::Dense;
-use crate::product::{Finish, times_panel};
+use crate::product::{Finish, Product};
 use crate::rows::{Side, Slopes};
 use crate::shape::{Layout, Shape};
 
@@ -48,13 +49,13 @@ impl<'a> Sides<'a> {
 pub(super) struct Tile {
     len: usize,
     /// `a_0` to `a_L`, each with its dropout: panels of [`TILE`] rows.
-    inputs: Vec<Vec<Row>>,
+    inputs: Vec<Lines>,
     /// The multipliers of `a_0` to `a_{L−1}`, if there is dropout.
-    masks: Vec<Vec<Row>>,
+    masks: Vec<Lines>,
     /// For each layer, the gradients before the activation.
-    slopes: Vec<Vec<Row>>,
+    slopes: Vec<Lines>,
     /// The gradients of `a_0`.
-    input_slopes: Vec<Row>,
+    input_slopes: Lines,
     /// The gradients of `h`, of `b` (first lane), and of each layer's bias.
     pub(super) output_sum: Vec<f32>,
     pub(super) bias_sum: Vec<f32>,
@@ -63,7 +64,7 @@ pub(super) struct Tile {
 
 impl Tile {
     pub(super) fn new(weights: &Weights) -> Self {
-        let panels = |n: usize| vec![[0.0; PANEL]; n * TILE];
+        let panels = |n: usize| Lines::zeros(n * TILE * PANEL);
         let layers = &weights.layers;
         let mut inputs: Vec<_> = layers.iter().map(|layer| panels(layer.blocks.len())).collect();
         inputs.extend(layers.last().map(|layer| panels(layer.panels())));
@@ -72,7 +73,7 @@ impl Tile {
             inputs,
             masks: Vec::new(),
             slopes: layers.iter().map(|layer| panels(layer.panels())).collect(),
-            input_slopes: layers.first().map_or(Vec::new(), |layer| panels(layer.blocks.len())),
+            input_slopes: layers.first().map_or(Lines::default(), |layer| panels(layer.blocks.len())),
             output_sum: vec![0.0; weights.output.theta().len()],
             bias_sum: vec![0.0; LANES],
             layer_sums: layers.iter().map(|layer| vec![0.0; layer.panels() * PANEL]).collect(),
@@ -82,25 +83,26 @@ impl Tile {
     /// A panel of the inputs of a layer, one row for each sample.
     #[inline(always)]
     pub(super) fn inputs(&self, layer: usize, panel: usize) -> &[Row] {
-        &self.inputs[layer][panel * TILE..][..self.len]
+        &self.inputs[layer].rows()[panel * TILE..][..self.len]
     }
 
     /// A panel of the gradients of a layer's outputs before the activation, one row for each sample.
     #[inline(always)]
     pub(super) fn slopes(&self, layer: usize, panel: usize) -> &[Row] {
-        &self.slopes[layer][panel * TILE..][..self.len]
+        &self.slopes[layer].rows()[panel * TILE..][..self.len]
     }
 
     /// Fetches `a_0`.
     #[inline(always)]
     fn fetch(&mut self, sides: Sides<'_>, start: usize) {
         let Layout { gmf, mlp, .. } = *sides.layout;
+        let rows = self.inputs[0].rows_mut();
         for t in 0..self.len {
             let (user, item) = sides.rows(start + t);
             let chunks = user[gmf..gmf + mlp].as_chunks::<LANES>().0.iter();
             let chunks = chunks.chain(item[gmf..gmf + mlp].as_chunks::<LANES>().0);
             for (c, chunk) in chunks.enumerate() {
-                let row = &mut self.inputs[0][c * LANES / PANEL * TILE + t];
+                let row = &mut rows[c * LANES / PANEL * TILE + t];
                 row.as_chunks_mut::<LANES>().0[c % (PANEL / LANES)] = *chunk;
             }
         }
@@ -111,7 +113,7 @@ impl Tile {
         let (shape, mlp) = (sides.shape, sides.layout.mlp);
         let width = if layer == 0 { 2 * shape.mlp } else { shape.hidden[layer - 1] };
         if self.masks.len() <= layer {
-            self.masks.push(vec![[0.0; PANEL]; self.inputs[layer].len()]);
+            self.masks.push(Lines::zeros(self.inputs[layer].len()));
         }
         let mut multipliers = vec![0.0; width];
         for t in 0..self.len {
@@ -119,8 +121,8 @@ impl Tile {
             for (k, &multiplier) in multipliers.iter().enumerate() {
                 // The second half of the first layer's inputs begins at a whole vector.
                 let k = if layer == 0 && k >= shape.mlp { k - shape.mlp + mlp } else { k };
-                self.masks[layer][k / PANEL * TILE + t][k % PANEL] = multiplier;
-                self.inputs[layer][k / PANEL * TILE + t][k % PANEL] *= multiplier;
+                self.masks[layer].rows_mut()[k / PANEL * TILE + t][k % PANEL] = multiplier;
+                self.inputs[layer].rows_mut()[k / PANEL * TILE + t][k % PANEL] *= multiplier;
             }
         }
     }
@@ -155,18 +157,16 @@ impl Work for Forward<'_> {
                 tile.drop_out(sides, start, l, dropout);
             }
             let (inputs, outputs) = tile.inputs.split_at_mut(l + 1);
-            let (inputs, bias) = (&inputs[l], layer.bias.theta().as_chunks::<PANEL>().0);
-            for (n, out) in outputs[0].chunks_exact_mut(TILE).enumerate() {
-                let left = |p: usize| &inputs[p * TILE..(p + 1) * TILE];
-                let right = |p: usize| layer.blocks[p].columns(n);
-                let finish = Activate { bias: &bias[n], out };
-                times_panel(simd, tile.len, layer.blocks.len(), left, right, finish);
-            }
+            let (inputs, bias) = (inputs[l].rows(), layer.bias.theta().as_chunks::<PANEL>().0);
+            let left = |p: usize| &inputs[p * TILE..(p + 1) * TILE];
+            let right = |p: usize, n: usize| layer.blocks[p].columns(n);
+            let product = Product { left, right, inner: layer.blocks.len() };
+            product.rows(simd, tile.len, layer.panels(), Activate { bias, out: outputs[0].rows_mut() });
         }
         let Layout { gmf, mlp, item_bias, .. } = *sides.layout;
         let (h, rest) = weights.output.theta().split_at(gmf);
         let (h, rest) = (vectors::<S>(h), rest.as_chunks::<PANEL>().0);
-        let last = tile.inputs.last().map_or(&[][..], |last| last);
+        let last = tile.inputs.last().map_or(&[][..], Lines::rows);
         for (t, logit) in logits.iter_mut().enumerate() {
             let (user, item) = sides.rows(start + t);
             // Lane by lane of 16, whatever the vectors: the same sums everywhere.
@@ -221,7 +221,8 @@ impl Work for Backward<'_> {
         let Some(depth) = weights.layers.len().checked_sub(1) else { return };
         let h = weights.output.theta()[gmf..].as_chunks::<PANEL>().0;
         let sums = tile.output_sum[gmf..].as_chunks_mut::<PANEL>().0;
-        let last = tile.inputs[depth + 1].chunks_exact(TILE).zip(tile.slopes[depth].chunks_exact_mut(TILE));
+        let (inputs, slopes_of) = (tile.inputs[depth + 1].rows(), tile.slopes[depth].rows_mut());
+        let last = inputs.chunks_exact(TILE).zip(slopes_of.chunks_exact_mut(TILE));
         let zero = simd.splat_f32s(0.0);
         for (((inputs, out), h), sums) in last.zip(h).zip(sums) {
             let (h, sums) = (vectors::<S>(h), vectors_mut::<S>(sums));
@@ -238,7 +239,7 @@ impl Work for Backward<'_> {
         for l in (0..=depth).rev() {
             let layer = &weights.layers[l];
             let (before, slopes) = tile.slopes.split_at_mut(l);
-            let (slopes, before) = (&slopes[0], before.last_mut().unwrap_or(&mut tile.input_slopes));
+            let (slopes, before) = (slopes[0].rows(), before.last_mut().unwrap_or(&mut tile.input_slopes));
             for (sums, slopes) in tile.layer_sums[l].as_chunks_mut::<PANEL>().0.iter_mut().zip(slopes.chunks(TILE)) {
                 sums.fill(0.0);
                 let sums = vectors_mut::<S>(sums);
@@ -248,28 +249,28 @@ impl Work for Backward<'_> {
                     }
                 }
             }
-            for (p, out) in before.chunks_exact_mut(TILE).enumerate() {
-                let block = &layer.blocks[p];
-                let left = |n: usize| &slopes[n * TILE..(n + 1) * TILE];
-                let mask = tile.masks.get(l).map(|mask| &mask[p * TILE..(p + 1) * TILE]);
-                let active = (l > 0).then_some(&tile.inputs[l][p * TILE..(p + 1) * TILE]);
-                times_panel(simd, tile.len, layer.panels(), left, |n| block.rows(n), Pass { mask, active, out });
-            }
+            let left = |n: usize| &slopes[n * TILE..(n + 1) * TILE];
+            let right = |n: usize, p: usize| layer.blocks[p].rows(n);
+            let product = Product { left, right, inner: layer.panels() };
+            let mask = tile.masks.get(l).map(Lines::rows);
+            let active = (l > 0).then_some(tile.inputs[l].rows());
+            product.rows(simd, tile.len, layer.blocks.len(), Pass { mask, active, out: before.rows_mut() });
         }
     }
 }
 
 /// Adds the bias and activates.
 struct Activate<'a> {
-    bias: &'a Row,
+    bias: &'a [Row],
     out: &'a mut [Row],
 }
 
 impl<S: Simd> Finish<S> for Activate<'_> {
     #[inline(always)]
-    fn row<const NV: usize>(&mut self, simd: S, row: usize, sums: [S::f32s; NV]) {
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, sums: [S::f32s; NV]) {
         let zero = simd.splat_f32s(0.0);
-        let cells = vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums).zip(vectors::<S>(self.bias));
+        let (bias, out) = (&self.bias[panel], &mut self.out[panel * TILE + row]);
+        let cells = vectors_mut::<S>(out).iter_mut().zip(sums).zip(vectors::<S>(bias));
         for ((out, sum), &c) in cells {
             let z = simd.add_f32s(sum, c);
             // As in PyTorch, NaN stays NaN.
@@ -288,7 +289,8 @@ struct Pass<'a> {
 
 impl<S: Simd> Finish<S> for Pass<'_> {
     #[inline(always)]
-    fn row<const NV: usize>(&mut self, simd: S, row: usize, mut sums: [S::f32s; NV]) {
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, mut sums: [S::f32s; NV]) {
+        let row = panel * TILE + row;
         if let Some(mask) = self.mask {
             for (sum, &mask) in sums.iter_mut().zip(vectors::<S>(&mask[row])) {
                 *sum = simd.mul_f32s(*sum, mask);
@@ -338,7 +340,7 @@ impl Slopes for RowSlopes<'_> {
             let column = self.column + place - gmf;
             for &sample in members {
                 let (tile, t) = (sample as usize / TILE, sample as usize % TILE);
-                let row = &self.tiles[tile].input_slopes[column / PANEL * TILE + t];
+                let row = &self.tiles[tile].input_slopes.rows()[column / PANEL * TILE + t];
                 sum = simd.add_f32s(sum, vectors::<S>(row)[column % PANEL / S::F32_LANES]);
             }
             return sum;

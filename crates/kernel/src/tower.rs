@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lanes::{LANES, dispatch};
-use crate::layer::{BlockStep, Layer};
+use crate::layer::{BlockStep, BlockSum, Layer, TOGETHER, part_of};
 use crate::optimizer::{Dense, Optimizer, Rule};
 use crate::rows::{Table, Update};
 use crate::shape::{Layout, Output, Shape};
@@ -124,25 +124,36 @@ impl Tower {
         let pieces = tiles.iter_mut().zip(slopes.chunks(TILE)).enumerate();
         let tasks = pieces.map(|(k, (tile, slopes))| Backward { sides, weights, tile, start: k * TILE, slopes });
         team.each(tasks.collect(), dispatch);
-
         let (tiles, output) = (&*tiles, weights.output.theta());
         let layout = *layout;
         let user_slopes = RowSlopes { layout, slopes, output, tiles, other: &items.side, column: 0 };
         let item_slopes = RowSlopes { layout, slopes, output, tiles, other: &users.side, column: layout.mlp };
-        let mut tasks = Vec::new();
+        // In the order of the tiles, as in the passes before, so that a tile stays with a core.
+        let part = part_of(n_tiles);
+        let parts = n_tiles.div_ceil(part);
+        let mut sums: Vec<Vec<Task<'_>>> = (0..parts).map(|_| Vec::new()).collect();
         for (l, layer) in weights.layers.iter_mut().enumerate() {
-            let (rule, outputs) = (&rule, layer.outputs);
-            let blocks = layer.blocks.iter_mut().enumerate();
-            tasks.extend(
-                blocks.map(|(panel, block)| Task::Block(BlockStep { block, rule, tiles, layer: l, panel, outputs })),
-            );
+            let outputs = layer.outputs;
+            for (k, blocks) in layer.blocks.chunks_mut(TOGETHER).enumerate() {
+                let mut gradients: Vec<_> = blocks.iter_mut().map(|block| block.gradients(parts)).collect();
+                for (tiles, sums) in tiles.chunks(part).zip(&mut sums) {
+                    let out = gradients.iter_mut().filter_map(Iterator::next).collect();
+                    sums.push(Task::Sum(BlockSum { out, tiles, layer: l, panel: k * TOGETHER, outputs }));
+                }
+            }
         }
-        tasks.extend(users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows));
-        tasks.extend(items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows));
-        team.each(tasks, |task| match task {
-            Task::Block(step) => dispatch(step),
+        // In the order in which they were brought up to date, so that rows stay with a core as well.
+        let users = users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows).collect();
+        let items = items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows).collect();
+        team.each_of(vec![sums.into_iter().flatten().collect(), users, items], |task| match task {
+            Task::Sum(sum) => dispatch(sum),
             Task::Rows(update) => dispatch(update),
         });
+        let steps = weights.layers.iter_mut().map(|layer| {
+            let (rule, outputs) = (&rule, layer.outputs);
+            layer.blocks.iter_mut().map(|block| BlockStep { block, rule, parts, outputs }).collect()
+        });
+        team.each_of(steps.collect(), dispatch);
         self.step_small(&rule, n_tiles);
         self.history.push(learning_rate);
         let now = self.history.now();
@@ -201,10 +212,9 @@ impl Tower {
         });
         let oldest = oldest.into_inner();
         self.history.prepare(oldest);
-        let mut tasks = self.users.gather(&self.history, write)?;
-        tasks.extend(self.items.gather(&self.history, write)?);
-        self.team.each(tasks, dispatch);
-
+        // Rows are in the order of the samples that name them first, so that most stay with the core of their tiles.
+        let tasks = vec![self.users.gather(&self.history, write)?, self.items.gather(&self.history, write)?];
+        self.team.each_of(tasks, dispatch);
         let n_tiles = users.len().div_ceil(TILE);
         while self.tiles.len() < n_tiles {
             self.tiles.push(Tile::new(&self.weights));
@@ -243,6 +253,6 @@ impl Tower {
 }
 
 enum Task<'a> {
-    Block(BlockStep<'a>),
+    Sum(BlockSum<'a>),
     Rows(Update<'a, RowSlopes<'a>>),
 }

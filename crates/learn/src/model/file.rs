@@ -5,6 +5,7 @@
 //! headers of 100 MB.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -37,11 +38,15 @@ pub struct Contents {
 /// # Errors
 /// When a tensor has another type or cannot be read.
 pub fn encode(tensors: &BTreeMap<String, Tensor>, key: &str, value: String) -> Result<Vec<u8>> {
-    let views: Vec<(&str, View)> =
-        tensors.iter().map(|(name, tensor)| Ok((name.as_str(), View::new(name, tensor)?))).collect::<Result<_>>()?;
+    let unread = RefCell::new(None);
+    let views: Vec<(&str, View<'_>)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), View::new(name, tensor, &unread)?)))
+        .collect::<Result<_>>()?;
     let metadata = [(key.to_owned(), value)].into_iter().collect();
-    safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::failed(format!("cannot write tensors: {error}")))
+    let bytes = safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::failed(format!("cannot write tensors: {error}")))?;
+    unread.take().map_or(Ok(bytes), Err)
 }
 
 /// Reads tensors, and the metadata under `key`.
@@ -84,25 +89,34 @@ fn split_header(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     rest.split_at_checked(length as usize).ok_or_else(|| damaged("it ends within its header"))
 }
 
-/// A tensor on its way to a file.
-struct View {
+/// A tensor on its way to a file. Its bytes are made when they are asked for, so that no two tensors are there twice.
+struct View<'a> {
     dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+    tensor: &'a Tensor,
+    /// Why a tensor could not be read, if one could not.
+    unread: &'a RefCell<Option<Error>>,
 }
 
-impl View {
-    fn new(name: &str, tensor: &Tensor) -> Result<Self> {
-        let flat = tensor.flatten_all()?;
-        let (dtype, bytes) = match tensor.dtype() {
-            DType::F32 => (Dtype::F32, little_endian(&flat.to_vec1::<f32>()?, f32::to_le_bytes)),
-            DType::F64 => (Dtype::F64, little_endian(&flat.to_vec1::<f64>()?, f64::to_le_bytes)),
-            DType::I32 => (Dtype::I32, little_endian(&flat.to_vec1::<i32>()?, i32::to_le_bytes)),
+impl<'a> View<'a> {
+    fn new(name: &str, tensor: &'a Tensor, unread: &'a RefCell<Option<Error>>) -> Result<Self> {
+        let dtype = match tensor.dtype() {
+            DType::F32 => Dtype::F32,
+            DType::F64 => Dtype::F64,
+            DType::I32 => Dtype::I32,
             other => {
                 return Err(Error::failed(format!("tensor `{name}` has type {}, not f32, f64 or i32", other.as_str())));
             }
         };
-        Ok(Self { dtype, shape: tensor.dims().to_vec(), bytes })
+        Ok(Self { dtype, tensor, unread })
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let flat = self.tensor.flatten_all()?;
+        Ok(match self.dtype {
+            Dtype::F32 => little_endian(&flat.to_vec1::<f32>()?, f32::to_le_bytes),
+            Dtype::F64 => little_endian(&flat.to_vec1::<f64>()?, f64::to_le_bytes),
+            _ => little_endian(&flat.to_vec1::<i32>()?, i32::to_le_bytes),
+        })
     }
 }
 
@@ -114,21 +128,25 @@ fn little_endian<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8
     out
 }
 
-impl safetensors::View for View {
+impl safetensors::View for View<'_> {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        self.tensor.dims()
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        let bytes = self.bytes().unwrap_or_else(|error| {
+            self.unread.replace(Some(error));
+            Vec::new()
+        });
+        Cow::Owned(bytes)
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.tensor.elem_count() * self.tensor.dtype().size_in_bytes()
     }
 }
 

@@ -43,20 +43,20 @@ pub(super) fn optimizer(spec: &OptimizerSpec) -> kernel::Optimizer {
     }
 }
 
-/// The state of the kernels as a checkpoint has it.
+/// The state of the kernels as a checkpoint has it. It is as large as the tables, so nothing of it is copied.
 pub(super) fn pack(parts: &Parts, state: kernel::State) -> Result<State> {
-    let kernel::State { steps, rates, users, items, tensors } = state;
-    let part = |number: usize| {
-        let tensors = &tensors;
-        move |part: kernel::Tensor| {
-            Ok(tensors.get(&part).and_then(|parts| parts.get(number)).cloned().unwrap_or_default())
-        }
-    };
-    let weights = Weights::from_tensors(parts.tensors(part(0))?);
+    let kernel::State { steps, rates, users, items, mut tensors } = state;
     let remembered = tensors.values().map(Vec::len).max().unwrap_or(1);
+    let mut take = |number: usize| {
+        parts.tensors(|part| {
+            let values = tensors.get_mut(&part).and_then(|parts| parts.get_mut(number));
+            Ok(values.map(std::mem::take).unwrap_or_default())
+        })
+    };
+    let weights = Weights::from_tensors(take(0)?);
     let mut moments = BTreeMap::new();
     for number in 1..remembered {
-        let own = parts.tensors(part(number))?;
+        let own = take(number)?;
         moments.extend(own.into_iter().map(|(name, tensor)| (format!("{number}.{name}"), tensor)));
     }
     let whole = |values: &[u32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
