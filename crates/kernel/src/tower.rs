@@ -143,9 +143,10 @@ impl Tower {
             }
         }
         // In the order in which they were brought up to date, so that rows stay with a core as well.
-        let users = users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows).collect();
-        let items = items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows).collect();
-        team.each_of(vec![sums.into_iter().flatten().collect(), users, items], |task| match task {
+        let mut rows: Vec<_> =
+            users.store.update(&users.side, &rule, &user_slopes).into_iter().map(Task::Rows).collect();
+        rows.extend(items.store.update(&items.side, &rule, &item_slopes).into_iter().map(Task::Rows));
+        team.each_of(vec![sums.into_iter().flatten().collect(), rows], |task| match task {
             Task::Sum(sum) => dispatch(sum),
             Task::Rows(update) => dispatch(update),
         });
@@ -212,9 +213,10 @@ impl Tower {
         });
         let oldest = oldest.into_inner();
         self.history.prepare(oldest);
-        // Rows are in the order of the samples that name them first, so that most stay with the core of their tiles.
-        let tasks = vec![self.users.gather(&self.history, write)?, self.items.gather(&self.history, write)?];
-        self.team.each_of(tasks, dispatch);
+        // One table after the other: of two cores, each keeps to one of them, whose rows it finds in its own cache.
+        let mut tasks = self.users.gather(&self.history, write)?;
+        tasks.extend(self.items.gather(&self.history, write)?);
+        self.team.each(tasks, dispatch);
         let n_tiles = users.len().div_ceil(TILE);
         while self.tiles.len() < n_tiles {
             self.tiles.push(Tile::new(&self.weights));
