@@ -89,7 +89,8 @@ impl TrainedArgs {
         if stored.manifest(node).is_none() {
             // Producers come first: the one where it begins, not those that wait for it.
             let first = stored.plan.stages.iter().find(|stage| stage.state != State::Fresh);
-            let whose = first.filter(|stage| stage.name != name).map_or_else(String::new, |s| format!("`{}`: ", s.name));
+            let whose =
+                first.filter(|stage| stage.name != name).map_or_else(String::new, |s| format!("`{}`: ", s.name));
             let why = first.map_or_else(String::new, |stage| stage.why.join("; "));
             let failed = Failed::input(format!("stage `{name}` has not run as the pipeline is now: {whose}{why}"));
             let can_run = first.is_none_or(|stage| stage.state != State::Error);

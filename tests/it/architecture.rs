@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ".",
         &["stage", "artifacts", "fetch", "data", "model", "loss", "metric", "train", "fit", "eval", "stats", "figures"],
     ),
-    ("cli", ".", &["pipeline", "stages", "stage", "artifacts", "config", "cache", "stats", "figures", "page"]),
+    ("cli", ".", &["fault", "pipeline", "stages", "stage", "artifacts", "config", "cache", "stats", "figures", "page"]),
 ];
 
 /// Crates that only these rooms may name.

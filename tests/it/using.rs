@@ -170,7 +170,8 @@ fn what_cannot_be_asked_is_an_error_that_says_what_to_do() {
     // The stage where it begins is named, not those that wait for it.
     let read = "{kind: read, path: gone.tsv, format: tsv}";
     project.write("p.yaml", PIPELINE.replace("{kind: synthesize, users: 60, items: 40, interactions: 1200}", read));
-    for what in ["as the pipeline is now: `ratings`: ", "gone.tsv", "put that right, then run it: `ncf-pipe run p.yaml"] {
+    for what in ["as the pipeline is now: `ratings`: ", "gone.tsv", "put that right, then run it: `ncf-pipe run p.yaml"]
+    {
         refused(&["recommend", "p.yaml", cell, "--user", &user], what);
     }
 }
