@@ -17,6 +17,9 @@ pub fn remedy(error: &io::Error, path: &Path) -> Option<String> {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "a file lies where a directory is needed: move it away, or use another place".to_owned()
         }
+        io::ErrorKind::IsADirectory => {
+            "a directory lies where a file is needed: move it away, or use another place".to_owned()
+        }
         io::ErrorKind::WouldBlock => "raise the limit of processes (`ulimit -u`)".to_owned(),
         _ if is(error, &[Errno::MFILE, Errno::NFILE]) => "raise the limit of open files (`ulimit -n`)".to_owned(),
         _ => return None,
@@ -121,6 +124,8 @@ mod tests {
         }
         // ENFILE, EMFILE, EEXIST, EAGAIN.
         assert!(of(23).unwrap().contains("ulimit -n") && of(24).unwrap().contains("ulimit -n"));
+        // EISDIR.
+        assert!(of(21).unwrap().contains("move it away"));
         assert!(of(17).unwrap().contains("move it away") && of(11).unwrap().contains("ulimit -u"));
         // EIO.
         assert_eq!(of(5), None);
