@@ -79,7 +79,7 @@ pub fn space(path: &Path, needed: Option<u64>) -> String {
 pub fn free_bytes(path: &Path) -> Option<u64> {
     // The last parent of a relative path is empty, and means the working directory.
     let named = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
-    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(&named(path)).ok())?;
+    let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(named(path)).ok())?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 

@@ -7,6 +7,7 @@ use polars::df;
 
 use super::*;
 use crate::artifacts::split::SplitFrames;
+use crate::data::csr::Csr;
 use crate::data::frame::FrameMeta;
 use crate::stage::{ArtifactDir, ContextParts, Device, FileRef, Input, Note, StageKind};
 
