@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::repository;
+
 /// Every room, the crate that it lies in (`.` is the package at the top), and the rooms that it may import.
 const ROOMS: &[(&str, &str, &[&str])] = &[
     ("fault", "crates/fault", &[]),
@@ -67,7 +69,7 @@ fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
 }
 
 fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    repository()
 }
 
 /// Where a room lies: in a crate that is one room, all of its `src`; else a folder of it.

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The repository.
+/// The repository, where cargo runs tests: that of compiling may have been another checkout.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static HERE: LazyLock<PathBuf> = LazyLock::new(|| std::env::current_dir().unwrap());
+    &HERE
 }
 
 /// A file of the real data, or None with a word about it.

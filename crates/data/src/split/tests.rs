@@ -296,8 +296,7 @@ fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
 
 #[test]
 fn ml_100k_has_its_known_counts() {
-    let root = std::env::var("NCF_PIPE_DATA")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").to_owned());
+    let root = std::env::var("NCF_PIPE_DATA").unwrap_or_else(|_| "../../../shared/data".to_owned());
     let Ok(text) = std::fs::read_to_string(format!("{root}/ml-100k/u.data")) else {
         println!("skipped: no data");
         return;

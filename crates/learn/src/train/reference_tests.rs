@@ -59,7 +59,7 @@ fn weights_saved_by_pytorch_load_and_give_its_scores() {
     for (name, SavedModel { model, n_users, n_items, logits }) in saved.models {
         let json = serde_json::json!({ "model": model, "n_users": n_users, "n_items": n_items });
         let config = Config::from_json(json.to_string().as_bytes()).unwrap();
-        let path = format!("{}/../../tests/fixtures/torch/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("../../tests/fixtures/torch/{name}.safetensors");
         let weights = Weights::from_file(&std::fs::read(path).unwrap(), &config).unwrap();
         let scorer = config.model.scorer(config.catalogue(), &weights, &seen).unwrap();
         let mut scores = vec![0.0; logits.len()];
