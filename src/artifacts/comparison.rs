@@ -55,6 +55,9 @@ pub struct Row {
     /// What the lists of all users show as a whole, in the full protocol.
     #[serde(default, skip_serializing_if = "Means::is_empty")]
     pub lists: Means,
+    /// The part of the split by which the epoch of the model was chosen and which judges it here as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_on: Option<String>,
     /// How long the evaluation took.
     pub seconds: f64,
     /// The key of the evaluation.
@@ -360,6 +363,7 @@ mod tests {
             metrics: metrics.iter().map(|(name, mean)| ((*name).to_owned(), Some(*mean))).collect(),
             popularity: None,
             lists: Means::default(),
+            chosen_on: None,
             seconds: 0.5,
             key: "k".to_owned(),
             model_seconds: None,

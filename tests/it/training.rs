@@ -152,7 +152,9 @@ fn an_epoch_may_be_chosen_on_the_test_part_as_papers_do_and_everything_says_so()
             "{model: train, split: split, pool: pool}, k: [10], full: true",
         )
         .replace("{epochs: 4, ", "{epochs: 4, on: test, keep: best, ");
-    project.write("p.yaml", on_test);
+    project.write("p.yaml", on_test + "  results: {kind: compare, inputs: {runs: [evaluate]}}\n");
+    let table = || fs::read_to_string(project.path("outputs/training/results/table.txt")).unwrap();
+    let note = "The epochs of all runs were chosen on the test part, which judges them here.";
     let hit_rate = || {
         let metrics = fs::read(project.path("outputs/training/evaluate/metrics.json")).unwrap();
         let metrics: serde_json::Value = serde_json::from_slice(&metrics).unwrap();
@@ -166,6 +168,7 @@ fn an_epoch_may_be_chosen_on_the_test_part_as_papers_do_and_everything_says_so()
     assert_eq!(seen().len(), 4);
     assert!((seen().into_iter().fold(0.0, f64::max) - best).abs() < 1e-12, "{:?} {best}", seen());
     assert_eq!(chosen_on, "test");
+    assert!(table().contains(note), "{}", table());
     let warned = ran.out.contains("chosen on the test part") || ran.err.contains("chosen on the test part");
     assert!(warned, "{}", ran.err);
 
@@ -173,7 +176,7 @@ fn an_epoch_may_be_chosen_on_the_test_part_as_papers_do_and_everything_says_so()
     project.run("p.yaml", &["--set", "keep=last"]).ends(0);
     let (last, chosen_on) = hit_rate();
     assert!((seen()[3] - last).abs() < 1e-12);
-    assert!(chosen_on.is_null());
+    assert!(chosen_on.is_null() && !table().contains(note));
 
     // The validation part is another one.
     project.run("p.yaml", &["--set", "on=valid"]).ends(0);

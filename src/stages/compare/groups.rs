@@ -152,6 +152,7 @@ pub(super) mod tests {
             metrics: [("hr@10".to_owned(), Some(value))].into_iter().collect(),
             popularity: None,
             lists: Means::default(),
+            chosen_on: None,
             seconds: 0.1,
             key: "k".to_owned(),
             model_seconds: Some(value),

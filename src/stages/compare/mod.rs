@@ -190,6 +190,7 @@ fn rows(run: &Input, metrics: &Metrics) -> impl Iterator<Item = Row> {
         metrics: found.metrics.clone(),
         popularity: found.popularity.clone(),
         lists: found.lists.clone(),
+        chosen_on: metrics.is_chosen_here().then(|| metrics.on.clone()),
         seconds: own.map_or(0.0, |past| past.seconds),
         key: own.map_or_else(String::new, |past| past.key.clone()),
         model_seconds: model.map(|past| past.seconds),
@@ -282,5 +283,18 @@ mod tests {
         other.counts.evaluated = 1;
         let expected = ["`a` and `b` differ in the users, items or positives that they are evaluated on"];
         assert_eq!(doubts(&[(&a, sampled(0.5, "ab")), (&b, other)]), expected);
+    }
+
+    #[test]
+    fn models_that_were_chosen_by_what_judges_them_raise_a_doubt_beside_others() {
+        let (a, b) = (input("a", 8), input("b", 16));
+        let chosen = Metrics { chosen_on: Some("test".to_owned()), ..sampled(0.5, "ab") };
+        let expected = ["`a` and `b` differ in whether their epochs were chosen by the part that judges them"];
+        assert_eq!(doubts(&[(&a, sampled(0.5, "ab")), (&b, chosen.clone())]), expected);
+        assert_eq!(doubts(&[(&a, chosen.clone()), (&b, chosen.clone())]), [""; 0]);
+        assert_eq!(rows(&a, &chosen).next().unwrap().chosen_on.as_deref(), Some("test"));
+        // What was chosen by the test part is judged soundly by another.
+        let elsewhere = Metrics { on: "valid".to_owned(), ..chosen };
+        assert_eq!(rows(&a, &elsewhere).next().unwrap().chosen_on, None);
     }
 }

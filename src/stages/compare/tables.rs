@@ -122,6 +122,21 @@ fn table(comparison: &Comparison, protocol: &str, level: f64) -> Table {
         rows,
         baseline: groups.iter().position(|group| group.is_baseline),
         significance,
-        notes: if repeats { vec!["Means and standard deviations are over runs.".to_owned()] } else { Vec::new() },
+        notes: [
+            repeats.then(|| "Means and standard deviations are over runs.".to_owned()),
+            chosen(comparison, protocol),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     }
+}
+
+/// What to say of models whose epoch was chosen by what judges them.
+fn chosen(comparison: &Comparison, protocol: &str) -> Option<String> {
+    let rows: Vec<_> = comparison.rows.iter().filter(|row| row.protocol == protocol).collect();
+    let chosen: Vec<_> = rows.iter().filter_map(|row| row.chosen_on.as_deref()).collect();
+    let part = chosen.first()?;
+    let of = if chosen.len() == rows.len() { "all".to_owned() } else { format!("{} of {}", chosen.len(), rows.len()) };
+    Some(format!("The epochs of {of} runs were chosen on the {part} part, which judges them here."))
 }
