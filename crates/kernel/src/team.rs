@@ -23,6 +23,8 @@ const CLOSED: usize = 1 << 32;
 pub(super) struct Team {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// Whether the calling thread does all tasks, because sharing them would take longer.
+    pub(super) alone: bool,
 }
 
 struct Shared {
@@ -104,7 +106,7 @@ impl Team {
             thread::Builder::new().name(format!("kernel-{}", k + 1)).spawn(move || shared.serve(k)).ok()
         });
         let workers = workers.collect();
-        Self { shared, workers }
+        Self { shared, workers, alone: false }
     }
 
     /// Does the tasks below the last of `ends`, each once, and returns when all are done. A panic in a task is passed on.
@@ -143,7 +145,7 @@ impl Team {
     pub(super) fn each_of<T: Send>(&self, lists: Vec<Vec<T>>, work: impl Fn(T) + Sync) {
         let members = self.workers.len() + 1;
         let n = lists.iter().map(Vec::len).sum();
-        if members == 1 || n < 2 {
+        if members == 1 || n < 2 || self.alone {
             return lists.into_iter().flatten().for_each(work);
         }
         let (mut ends, mut items) = (Vec::with_capacity(members), Vec::with_capacity(n));
