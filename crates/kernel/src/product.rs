@@ -16,8 +16,8 @@ pub(super) trait Finish<S: Simd> {
 
 /// The sides of a product: `Σ_p Σ_k left(p)[r][k] · right(p, n)[k]`, for rows `r` and panels `n`.
 ///
-/// `left(p)` is the `p`-th panel of the left side, whose number of rows is a multiple of 8; `right(p, n)` are those rows
-/// of the `n`-th panel of the right side that it meets.
+/// `left(p)` is the `p`-th panel of the left side, with the rows of a whole tile, within which all strips end;
+/// `right(p, n)` are those rows of the `n`-th panel of the right side that it meets.
 pub(super) struct Product<L, R> {
     pub(super) left: L,
     pub(super) right: R,

@@ -12,6 +12,8 @@ use crate::shape::{Layout, Shape};
 
 /// Samples of a tile. The partition of a batch depends on nothing else.
 pub(super) const TILE: usize = 64;
+// Products take rows in strips of eight, or of six and then of four: for any number of samples, they end within a tile.
+const _: () = assert!(TILE.is_multiple_of(8) && TILE % 6 == 4);
 
 /// Multipliers of a layer's inputs, 0 or 1/(1−p): called with the layer, the sample's place in the batch, and the place
 /// to write them to, as many as the layer has inputs. It must give the same for the same arguments.
