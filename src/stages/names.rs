@@ -1,5 +1,20 @@
 //! Helps for names that do not exist.
 
+use crate::stage::{Connected, ParamError};
+
+/// Refuses an axis of repetitions that no run has. The default need not be one: then nothing is repeated.
+pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<(), ParamError> {
+    let axes = || runs.iter().flat_map(|run| run.cell.keys().chain(&run.axes));
+    if repeat == SEED || axes().any(|axis| axis == repeat) {
+        return Ok(());
+    }
+    let help = known(repeat, "axes of the connected runs", axes().map(String::as_str));
+    Err(ParamError::new("repeat", format!("no connected run is of a matrix with the axis `{repeat}`")).help(help))
+}
+
+/// The axis of repetitions by default.
+pub(super) const SEED: &str = "seed";
+
 /// Names that are listed in a message.
 const LISTED: usize = 12;
 

@@ -17,6 +17,7 @@ use crate::stats::multiple::Correction;
 use groups::Baseline;
 use significance::{Kind, Over, TestSpec};
 
+use crate::stages::names::{SEED, refuse_unknown_repeat};
 use groups::Members;
 use significance::Terms;
 
@@ -47,7 +48,7 @@ pub struct Compare {
 }
 
 fn seed() -> String {
-    "seed".to_owned()
+    SEED.to_owned()
 }
 
 fn level() -> f64 {
@@ -81,6 +82,7 @@ impl Stage for Compare {
         "coverage, Gini index and popularity of the lists of full ranking",
         "ties of means over seeds are ties, and users of different data are not paired",
         "`table.csv` is one table, with the protocol as its first column and the test in the headers of p-values",
+        "Wilcoxon's test is exact for up to 50 differences that are not zero, ties among them",
     ];
     const INPUTS: &'static [Port] = &[Port::many::<Metrics>("runs")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Comparison>("results")];
@@ -106,8 +108,10 @@ impl Stage for Compare {
     }
 
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        let connected = connected();
+        refuse_unknown_repeat(&self.repeat, &connected)?;
         match &self.baseline {
-            Some(baseline) => known::refuse_unknown(baseline, &connected(), &self.repeat),
+            Some(baseline) => known::refuse_unknown(baseline, &connected, &self.repeat),
             None => Ok(()),
         }
     }

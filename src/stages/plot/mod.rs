@@ -17,7 +17,7 @@ use crate::artifacts::metrics::Metrics;
 use crate::artifacts::model::Model;
 use crate::figures::plot::Axis;
 use crate::stage::{Connected, Context, Fault, Output, ParamError, Port, Result, Stage};
-use crate::stages::names::known;
+use crate::stages::names::{SEED, known, refuse_unknown_repeat};
 
 /// A figure of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ pub struct Plot {
 }
 
 fn seed() -> String {
-    "seed".to_owned()
+    SEED.to_owned()
 }
 
 fn width() -> u32 {
@@ -221,6 +221,7 @@ impl Stage for Plot {
     }
 
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+        refuse_unknown_repeat(&self.repeat, &connected())?;
         let axes: Vec<(&str, &String)> = match &self.figure {
             Figure::Sweep(of) => vec![("x", &of.x)],
             Figure::Bars(of) => of.x.iter().map(|x| ("x", x)).collect(),
@@ -294,5 +295,10 @@ fn band_label(repeat: &str, n: usize) -> Option<String> {
 
 /// Nothing to draw: what was asked for, and what there is.
 fn nothing(what: String, there: &[&str]) -> Fault {
-    Fault::data(what).help(format!("there is {}", there.join(", ")))
+    let there = if there.is_empty() {
+        "nothing of the kind: connect what `train` has made".to_owned()
+    } else {
+        there.join(", ")
+    };
+    Fault::data(what).help(format!("there is {there}"))
 }
