@@ -175,8 +175,10 @@ impl Stage for NegativePool {
                 ShortPool::WithReplacement => "have candidates more than once",
                 _ => "have a shorter list",
             };
-            let (short, all) = (drawn.short, drawn.users);
-            context.warn(format!("{short} of {all} users have fewer than {wanted} items left and {what}"));
+            let (short, all, none) = (drawn.short, drawn.users, drawn.none);
+            let none =
+                if none > 0 { format!("; {none} of them have no item left and no candidates") } else { String::new() };
+            context.warn(format!("{short} of {all} users have fewer than {wanted} items left and {what}{none}"));
         }
 
         let Some(train) = &self.train else { return Ok(()) };
@@ -363,7 +365,8 @@ mod tests {
         let (_kept, _, notes) = pool(json!({ "eval": { "negatives": 5 } })).unwrap();
         let fact = |name: &str, value: Value| notes.contains(&Note::Fact(name.to_owned(), value));
         assert!(fact("users", json!(3)) && fact("candidates", json!(9)) && fact("short_users", json!(2)));
-        let warning = "2 of 3 users have fewer than 5 items left and have a shorter list";
+        let warning = "2 of 3 users have fewer than 5 items left and have a shorter list; 1 of them have no item left and \
+                       no candidates";
         assert!(notes.contains(&Note::Warning(warning.to_owned())));
         let error = pool(json!({ "eval": { "negatives": 5 }, "short_pool": "error" })).unwrap_err();
         assert_eq!(error.message, "user 0 has 4 items left, too few to draw 5");

@@ -51,8 +51,11 @@ pub(super) fn look(split: &Split, pool: Option<&Pool>, on: Part, k: u32) -> Resu
         looked.add("pool_missing", "users are to be ranked and have no candidates", missing);
     }
     let candidates = |user: u32| match pool {
-        // The positive itself is a candidate, too.
-        Some(pool) => pool.candidates(user).map(|list| list.len() as u64 + 1),
+        // Evaluation leaves out held-out positives; the one that is ranked is a candidate, too.
+        Some(pool) => pool.candidates(user).map(|list| {
+            let negatives = list.iter().filter(|&&item| !ranked.contains(user, item));
+            negatives.count() as u64 + 1
+        }),
         None => Some(unmasked(split.n_items, &mask.of(&train, &valid), user)),
     };
     let few = told(

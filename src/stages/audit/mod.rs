@@ -108,7 +108,8 @@ impl Default for Audit {
 impl Stage for Audit {
     const KIND: &'static str = "audit";
     const ABOUT: &'static str = "looks for flaws of a split before anything is trained on it";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] =
+        &["first version", "candidates that evaluation leaves out do not count in `few_candidates`"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split"), Port::optional::<Pool>("pool")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Report>("audit"), Output::of::<Split>("split")];
 

@@ -62,6 +62,8 @@ pub struct Drawn {
     pub negatives: u64,
     /// Users with fewer items left than were to be drawn.
     pub short: u64,
+    /// Those of them with no item left.
+    pub none: u64,
 }
 
 /// Candidates drawn before they are written: a tenth of a second's work or less.
@@ -101,12 +103,16 @@ impl<'a, W: Write + Send> EvalPool<'a, W> {
         let samplers = samplers(windows, draw)?;
         let mut pieces = Vec::new();
         for (window, sampler) in windows.iter().zip(&samplers) {
-            let few = |user: u32| sampler.unseen(user - window.first) < draw.negatives;
-            for &(user, _) in window.users.iter().filter(|(user, _)| few(*user)) {
+            for &(user, _) in &window.users {
+                let left = sampler.unseen(user - window.first);
+                if left >= draw.negatives {
+                    continue;
+                }
                 if draw.short == ShortPool::Error {
-                    return Err(too_few(user, sampler.unseen(user - window.first), draw.negatives));
+                    return Err(too_few(user, left, draw.negatives));
                 }
                 self.drawn.short += 1;
+                self.drawn.none += u64::from(left == 0);
             }
             pieces.extend(window.users.chunks(piece).map(|users| (sampler, window.first, users)));
         }
@@ -200,6 +206,7 @@ impl<'a, W: Write + Send> TrainPool<'a, W> {
                     return Err(too_few(user, 0, draw.negatives));
                 } else {
                     self.drawn.short += 1;
+                    self.drawn.none += 1;
                 }
             }
         }

@@ -96,7 +96,7 @@ proptest! {
         let users: Vec<u32> = (0..rows.len() as u32).step_by(2).collect();
         let (pool, drawn) = eval(&seen, &users, draw).unwrap();
         prop_assert!(pool.rows().map(|(user, _)| user).eq(users.iter().copied()));
-        let mut short = 0;
+        let (mut short, mut none) = (0, 0);
         for (user, list) in pool.rows() {
             let left: Vec<u32> = (0..12).filter(|item| !rows[user as usize].contains(item)).collect();
             let distinct: BTreeSet<u32> = list.iter().copied().collect();
@@ -106,9 +106,10 @@ proptest! {
             let expected = if again && !left.is_empty() { negatives } else { negatives.min(left.len()) };
             prop_assert_eq!(list.len(), expected);
             short += u64::from(left.len() < negatives);
+            none += u64::from(left.is_empty());
         }
         let negatives = pool.rows().map(|(_, list)| list.len() as u64).sum();
-        prop_assert_eq!(drawn, Drawn { users: users.len() as u64, negatives, short });
+        prop_assert_eq!(drawn, Drawn { users: users.len() as u64, negatives, short, none });
     }
 
     #[test]
@@ -137,7 +138,7 @@ fn a_small_catalogue_gives_what_it_has() {
     let (pool, drawn) = eval(&seen, &[0, 1], draw(&uniform, 99, ShortPool::Shorter)).unwrap();
     assert_eq!(pool.candidates(0), Some(&[][..]));
     assert_eq!(pool.candidates(1), Some(&[0, 3, 4][..]));
-    assert_eq!(drawn, Drawn { users: 2, negatives: 3, short: 2 });
+    assert_eq!(drawn, Drawn { users: 2, negatives: 3, short: 2, none: 1 });
     let error = eval(&seen, &[0, 1], draw(&uniform, 99, ShortPool::Error)).unwrap_err();
     assert_eq!(error.message, "user 0 has 0 items left, too few to draw 99");
     let error = train(&seen, &[0, 0], draw(&uniform, 2, ShortPool::Error)).unwrap_err();

@@ -43,11 +43,14 @@ impl Default for Sizes {
     }
 }
 
+/// The smallest batch in bytes, but for tests: what a file begins with must not depend on the memory that there is.
+pub(crate) const SMALLEST: usize = 1 << 16;
+
 impl Sizes {
     /// Batches that are small beside so many rows.
     pub(crate) fn for_rows(rows: usize) -> Self {
         let Self { batch, chunk } = Self::default();
-        Self { batch: batch.min(rows.saturating_mul(4)).max(1 << 12), chunk: chunk.min(rows).max(1 << 10) }
+        Self { batch: batch.min(rows.saturating_mul(4)).max(SMALLEST), chunk: chunk.min(rows).max(1 << 10) }
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use lines::each_line;
 pub(crate) use table::{Block, Builder, Has, Row, Shape};
 
 use bad::BadLines;
-use batches::record_end;
+use batches::{SMALLEST, record_end};
 use delimited::Delimited;
 use jsonl::{JsonLines, Names};
 use layout::Layout;
@@ -171,15 +171,21 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
         }
         start = end;
     };
-    let bad = |what: String| {
+    let usual = if options.on_bad_line == OnBadLine::Skip && !options.header {
+        usual_fields(&records[start..], options, quote)
+    } else {
+        None
+    };
+    let fields = usual.map_or_else(|| fields_of(record, start, options), Ok).map_err(|what| {
         let mut bad = BadLines::default();
         bad.push(line, record, || what);
-        Fault::data(bad.describe(name, "line"))
-    };
-    let text = lines::decode(record, options.encoding);
-    check_text(&text, false, start as u64).map_err(bad)?;
-    let fields = delimited::split(&text, options.separator.as_bytes(), options.format == Format::Csv).map_err(bad)?;
-    let fields: Vec<String> = fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        let help = if options.header {
+            "this line is the header, which cannot be left out: check `format`, `separator` and `encoding`"
+        } else {
+            "check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`"
+        };
+        Fault::data(bad.describe(name, "line")).help(help)
+    })?;
     let layout = Layout::of(&fields, options, name)?;
     if !options.header {
         return Ok((layout, 0));
@@ -187,6 +193,39 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
     let lines = memchr::memchr_iter(b'\n', &records[..end]).count() as u64;
     first.skip(end);
     Ok((layout, lines.max(1)))
+}
+
+/// The fields of a record that begins at this place of the file, or what is wrong with it.
+fn fields_of(record: &[u8], at: usize, options: &Options) -> std::result::Result<Vec<String>, String> {
+    let text = lines::decode(record, options.encoding);
+    check_text(&text, false, at as u64)?;
+    let fields = delimited::split(&text, options.separator.as_bytes(), options.format == Format::Csv)?;
+    Ok(fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect())
+}
+
+/// The fields of the first record that has as many as most of those that the file begins with: where bad lines are left
+/// out, the first may be one of them.
+fn usual_fields(records: &[u8], options: &Options, quote: Option<u8>) -> Option<Vec<String>> {
+    let mut found: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut start = 0;
+    while start < records.len() {
+        let end = record_end(records, start, quote);
+        if end > SMALLEST {
+            break;
+        }
+        let record = trim(&records[start..end]);
+        start = end;
+        if let Some(fields) =
+            Some(record).filter(|record| !record.is_empty()).and_then(|r| fields_of(r, 0, options).ok())
+        {
+            match found.iter_mut().find(|(_, first)| first.len() == fields.len()) {
+                Some((count, _)) => *count += 1,
+                None => found.push((1, fields)),
+            }
+        }
+    }
+    // Of equally frequent ones, that which comes first.
+    found.into_iter().rev().max_by_key(|(count, _)| *count).map(|(_, fields)| fields)
 }
 
 /// In JSON lines, an optional column is one that all objects have. If only some have it, none may guess.

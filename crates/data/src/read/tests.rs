@@ -66,6 +66,21 @@ fn outcome(text: &[u8], options: &Options) -> String {
 }
 
 #[test]
+fn where_bad_lines_are_left_out_the_first_may_be_one() {
+    let rows = "1\t2\t3\t4\n1\t3\t3\t5\n2\t2\t1\t6\n";
+    let shown = "1 2 3.0 4\n1 3 3.0 5\n2 2 1.0 6";
+    let first: [&[u8]; 6] = [b"1\t2\n", b"1\t2\t3\t4\t5\t6\n", b"# comment\n", b"\0\n", b"x\xff\n", b"\n\n# a\n"];
+    for bad in first {
+        let text = [bad, rows.as_bytes()].concat();
+        let reading = read(&text, &skipping(Format::Tsv)).unwrap();
+        let lines = bad.split(|byte| *byte == b'\n').count() as u64 - 1;
+        assert_eq!((show(&reading.columns).as_str(), reading.skipped), (shown, lines), "{bad:?}");
+    }
+    let csv = read("a\"b,2\n\"x\"y,1\n1,2\n2,3\n", &Options { header: false, ..skipping(Format::Csv) }).unwrap();
+    assert_eq!((show(&csv.columns).as_str(), csv.skipped), ("1 2\n2 3", 2));
+}
+
+#[test]
 fn every_format_gives_the_same_rows() {
     let named = ColumnMap {
         user: Some(ColumnRef::Name("u".to_owned())),

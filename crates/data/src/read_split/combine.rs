@@ -67,13 +67,22 @@ pub fn combine(parts: SplitParts) -> Result<ReadySplit> {
     let listed = candidates.as_ref().map_or(&[][..], |candidates| &candidates.item);
     let n_users = count("user", users, [&train.user, &valid.user, &test.user], &[])?;
     let n_items = count("item", items, [&train.item, &valid.item, &test.item], listed)?;
-    keep_common(&mut train, &mut valid, &mut test);
-
-    let seen = Csr::from_pairs(n_users, n_items, &dense(&train.user), &dense(&train.item))?;
     let mut warnings = Vec::new();
-    let leaked = pairs(&test).filter(|&(user, item)| seen.contains(user, item)).count();
-    if leaked > 0 {
-        warnings.push(format!("{leaked} of {} test interactions are in the training part, too", test.len()));
+    keep_common([("train", &mut train), ("valid", &mut valid), ("test", &mut test)], &mut warnings);
+    let seen = known(&train, n_users, n_items)?;
+    let held_out = known(&valid, n_users, n_items)?;
+    repeated("train", train.len(), &seen, &mut warnings);
+    repeated("valid", valid.len(), &held_out, &mut warnings);
+    repeated("test", test.len(), &known(&test, n_users, n_items)?, &mut warnings);
+    for (name, part, other, of) in [
+        ("validation", &valid, "training", &seen),
+        ("test", &test, "training", &seen),
+        ("test", &test, "validation", &held_out),
+    ] {
+        let leaked = pairs(part).filter(|&(user, item)| of.contains(user, item)).count();
+        if leaked > 0 {
+            warnings.push(format!("{leaked} of {} {name} interactions are in the {other} part, too", part.len()));
+        }
     }
     let candidates = match candidates {
         Some(candidates) => Some(pool(&candidates, &seen, &mut warnings)?),
@@ -198,14 +207,39 @@ fn count(what: &str, stated: Option<u32>, columns: [&IdColumn; 3], listed: &[u32
     Ok(largest + 1)
 }
 
+/// The pairs of a part.
+fn known(part: &Columns, n_users: u32, n_items: u32) -> Result<Csr> {
+    Csr::from_pairs(n_users, n_items, &dense(&part.user), &dense(&part.item))
+}
+
+/// Says how many of the rows of a part are of a pair that it has already.
+fn repeated(name: &str, rows: usize, pairs: &Csr, warnings: &mut Vec<String>) {
+    let again = rows - pairs.len();
+    if again > 0 {
+        warnings.push(format!(
+            "{again} of {rows} interactions of the part `{name}` repeat a user and an item: training goes through each, \
+             evaluation counts them once"
+        ));
+    }
+}
+
 /// Leaves only the columns that all parts with rows have, so that the parts have the same.
-fn keep_common(train: &mut Columns, valid: &mut Columns, test: &mut Columns) {
-    let parts = [train, valid, test];
-    let all = |has: fn(&Columns) -> bool| parts.iter().all(|part| part.is_empty() || has(part));
-    let rating = all(|part| part.rating.is_some());
-    let timestamp = all(|part| part.timestamp.is_some());
-    let clean = all(|part| part.clean.is_some());
-    for part in parts {
+fn keep_common(parts: [(&str, &mut Columns); 3], warnings: &mut Vec<String>) {
+    let mut left_out = Vec::new();
+    let mut all = |what: &str, has: fn(&Columns) -> bool| {
+        let with = |wanted: bool| parts.iter().find(|(_, part)| !part.is_empty() && has(part) == wanted);
+        if let (Some(_), Some((lacks, _))) = (with(true), with(false)) {
+            left_out.push(format!("{what} (`{lacks}` has none)"));
+        }
+        with(false).is_none()
+    };
+    let rating = all("ratings", |part| part.rating.is_some());
+    let timestamp = all("timestamps", |part| part.timestamp.is_some());
+    let clean = all("clean flags", |part| part.clean.is_some());
+    if !left_out.is_empty() {
+        warnings.push(format!("left out what not all parts have: {}", left_out.join(", ")));
+    }
+    for (_, part) in parts {
         part.rating = part.rating.take().filter(|_| rating);
         part.timestamp = part.timestamp.take().filter(|_| timestamp);
         part.clean = part.clean.take().filter(|_| clean);

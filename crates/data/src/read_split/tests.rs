@@ -115,7 +115,10 @@ fn a_split_is_made_of_its_files() {
     assert!(split.test.rating.is_none() && split.test.timestamp.is_none());
     let pool = split.candidates.unwrap();
     assert_eq!((pool.candidates(0), pool.candidates(1)), (Some(&[1, 9][..]), Some(&[0, 4][..])));
-    assert_eq!(split.warnings, ["1 of 4 published candidates are training positives of their user"]);
+    insta::assert_snapshot!(split.warnings.join("\n"), @r"
+    left out what not all parts have: ratings (`train` has none), timestamps (`train` has none)
+    1 of 4 published candidates are training positives of their user
+    ");
 
     let implied = combine(parts("0\t0\n0\t1\n1\t1\n", None, Some(listed))).unwrap();
     assert_eq!(implied.test, split.test);
@@ -129,6 +132,14 @@ fn what_is_odd_about_published_files_is_told() {
     1 of 3 published candidates are training positives of their user
     1 of 3 published candidates are the positive that they are ranked against
     1 of 3 published candidates are there twice for the same user
+    ");
+    let mut parts = parts("0\t0\n0\t0\n1\t1\n", Some("0\t2\n0\t2\n1\t0\n"), None);
+    parts.valid = parts.test.clone();
+    insta::assert_snapshot!(combine(parts).unwrap().warnings.join("\n"), @r"
+    1 of 3 interactions of the part `train` repeat a user and an item: training goes through each, evaluation counts them once
+    1 of 3 interactions of the part `valid` repeat a user and an item: training goes through each, evaluation counts them once
+    1 of 3 interactions of the part `test` repeat a user and an item: training goes through each, evaluation counts them once
+    3 of 3 test interactions are in the validation part, too
     ");
 }
 
