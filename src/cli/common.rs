@@ -156,9 +156,19 @@ impl WorldArgs {
             ));
             store = Store::open_over(global.at(&beside), store)?;
         }
+        let outputs = global.at(&self.outputs);
+        let real = |dir: &Path| {
+            dir.ancestors().find_map(|near| Some(std::fs::canonicalize(near).ok()?.join(dir.strip_prefix(near).ok()?)))
+        };
+        if let (Some(store), Some(place)) = (real(store.dir()), real(&outputs))
+            && place.starts_with(&store)
+        {
+            return Err(Failed::input(format!("the outputs `{}` would be in the store", outputs.display()))
+                .help("give `--outputs` a directory of its own"));
+        }
         Ok(World {
             store,
-            outputs: global.at(&self.outputs),
+            outputs,
             workdir: global.workdir.clone(),
             trust: match self.verify {
                 Verify::Changed => Trust::Stat,

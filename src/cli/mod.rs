@@ -24,6 +24,7 @@ mod signals;
 mod store;
 mod stored;
 mod table;
+mod target;
 mod terminal;
 mod threads;
 mod trained;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::cli::terminal;
 use crate::config::{Problem, Problems};
@@ -20,7 +21,7 @@ pub(super) fn out(text: &str) {
     }
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        if error.kind() != io::ErrorKind::BrokenPipe && !is_device(&stdout) {
+        if error.kind() != io::ErrorKind::BrokenPipe && !is_gone(&error, &stdout) {
             self::error(&format!("cannot write to standard output: {error}"), None);
             std::process::exit(i32::from(super::exit::IO));
         }
@@ -30,9 +31,11 @@ pub(super) fn out(text: &str) {
     }
 }
 
-/// Whether it is a terminal, or was one before that went away: then it no longer says so.
-fn is_device(stream: &impl AsFd) -> bool {
-    rustix::fs::fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice)
+/// Whether it was a terminal that went away: it no longer says that it is one.
+fn is_gone(error: &io::Error, stream: &impl AsFd) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+        && rustix::fs::fstat(stream)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice)
 }
 
 /// Writes a line to standard output.

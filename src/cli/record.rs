@@ -28,12 +28,21 @@ pub(super) struct RecordArgs {
 }
 
 impl RecordArgs {
+    /// The file of events, if there is to be one.
+    pub(super) fn events(&self) -> Option<&Path> {
+        self.events.as_deref()
+    }
+
     /// Opens the file of events.
     pub(super) fn start<'a>(&self, inner: &'a dyn Observer) -> Result<Recorder<'a>, Failed> {
         let open = |path: &PathBuf| {
             let file = File::create(path).map_err(|error| {
-                Failed::io(format!("cannot write `{}`", path.display()), &error)
-                    .help("give `--events` a file in a directory that exists")
+                let help = if path.is_dir() {
+                    "give `--events` a file, not a directory"
+                } else {
+                    "give `--events` a file in a directory that exists"
+                };
+                Failed::io(format!("cannot write `{}`", path.display()), &error).help(help)
             })?;
             Ok::<_, Failed>(Mutex::new(BufWriter::new(file)))
         };

@@ -16,7 +16,7 @@ use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
 use crate::cli::progress::Console;
 use crate::cli::record::RecordArgs;
 use crate::cli::store::{duration, size};
-use crate::cli::{plan, print, results, signals};
+use crate::cli::{plan, print, results, signals, target};
 use crate::pipeline::{self, Node, Options, RunReport, Selection, Status};
 use crate::stage::{Class, Device, Precision};
 use crate::stages::check_device;
@@ -153,6 +153,9 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     let named = |node: &&Node| only.is_empty() || only.iter().any(|name| *name == node.stage || *name == node.name());
     let nodes = graph.order().iter().map(|id| graph.node(*id)).filter(named);
     check_outputs(&world.outputs, nodes.map(|node| node.view_path(&graph.pipeline)))?;
+    if let Some(events) = args.record.events() {
+        target::refuse(events, "--events", &args.file.file, &graph, &world)?;
+    }
     world.store.sweep();
     let console = Console::new();
     let recorder = args.record.start(&console)?;
@@ -185,6 +188,10 @@ fn check_outputs(dir: &Path, places: impl Iterator<Item = PathBuf>) -> Result<()
             Some(bytes) => format!("{bytes} bytes are free: free some space"),
             None => "check who owns it".to_owned(),
         };
+        if dir.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) && !dir.is_dir() {
+            return Failed::io(format!("`{}` is in the way of the outputs: it is no directory", dir.display()), error)
+                .help("move it away, or put the outputs elsewhere with `--outputs DIR`");
+        }
         Failed::io(format!("cannot write to the outputs directory `{}`", dir.display()), error)
             .help(format!("{first}, or put the outputs elsewhere with `--outputs DIR`"))
     };

@@ -20,6 +20,7 @@ mod messages;
 mod notebooks;
 mod pipelines;
 mod support;
+mod targets;
 mod training;
 mod using;
 mod view;

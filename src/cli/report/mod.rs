@@ -5,6 +5,8 @@ mod runs;
 mod tables;
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,7 +16,7 @@ use crate::cli::common::{FileArgs, WorldArgs};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::stored::Stored;
 use crate::cli::trained::quoted;
-use crate::cli::{print, table};
+use crate::cli::{print, table, target};
 use crate::page::{Command, DataSet, Level, Note, Page, Reproduce, render};
 use crate::pipeline::State;
 
@@ -49,15 +51,21 @@ pub(super) fn main(global: &Global, args: &ReportArgs) -> Outcome {
             .help("a stage's output is not what this program writes: `ncf-pipe store verify` finds damaged files")
     })?;
     let path = global.at(&args.output);
-    // Whole or not at all: a browser may have the earlier page open.
+    target::refuse(&path, "--output", &args.file.file, &stored.graph, &stored.world)?;
     let written = (|| {
+        let old = fs::metadata(&path).ok();
+        // A pipe or a device takes the page as it comes.
+        if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
+            return fs::OpenOptions::new().write(true).open(&path)?.write_all(text.as_bytes());
+        }
+        // Through a link, and then whole or not at all: a browser may have the earlier page open.
+        let path = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         let mut file = tempfile::Builder::new().prefix(".report-").suffix(".html").tempfile_in(dir)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.write_all(text.as_bytes())?;
         // A temporary file is its owner's alone; a page is like any other file.
-        let mode =
-            fs::metadata(&path).map_or(0o644, |meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
-        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode & 0o777))?;
+        let mode = old.map_or(0o644, |old| old.permissions().mode());
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
         file.persist(&path).map(drop).map_err(|error| error.error)
     })();
     written.map_err(|error: std::io::Error| {

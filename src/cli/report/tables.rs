@@ -141,13 +141,14 @@ fn said(test: &Test) -> String {
 fn of_tests(stage: &str, tests: &[Test]) -> Table {
     let columns = vec![
         text("hypothesis"),
+        text("protocol"),
         text("over"),
         text("test"),
         number("pairs", Some(0), ""),
         number("difference", Some(5), "mean of the paired differences"),
         text("interval"),
         number("p", None, "not corrected"),
-        number("p corrected", None, "for the number of hypotheses of the same test"),
+        number("p corrected", None, "for the number of hypotheses of the same test and protocol"),
         text("correction"),
         number("d", Some(3), "Cohen's d of the paired differences"),
         number("r", Some(3), "matched-pairs rank-biserial correlation"),
@@ -160,6 +161,7 @@ fn of_tests(stage: &str, tests: &[Test]) -> Table {
         let why = test.why_not.clone().unwrap_or_default();
         vec![
             Cell { tooltip: why, ..Cell::text(test.hypothesis.clone()) },
+            Cell::text(test.protocol.clone()),
             Cell::text(test.over.clone()),
             Cell::text(test.test.clone()),
             Cell::number(test.n as f64),

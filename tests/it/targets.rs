@@ -1,0 +1,80 @@
+//! Files that commands are told to write: nothing that was there is lost by a slip.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+
+use crate::support::Project;
+
+const PIPELINE: &str = "
+name: p
+stages:
+  read: {kind: read, path: in.tsv, format: tsv}
+  ids: {kind: remap, inputs: {interactions: read}}
+";
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("in.tsv", "1\t1\n1\t2\n2\t1\n");
+    project.write("p.yaml", PIPELINE);
+    project.run("p.yaml", &[]).ends(0);
+    project
+}
+
+#[test]
+fn what_a_pipeline_reads_or_has_stored_is_not_written_over() {
+    let project = project();
+    symlink("p.yaml", project.path("link")).unwrap();
+    let first = |dir: &str| walk(&project.path(dir)).remove(0);
+    let (stored, shown) = (first(".ncf-pipe/blobs"), first("outputs/p/ids"));
+    for (file, what) in [
+        ("p.yaml", "the pipeline file"),
+        ("./p.yaml", "the pipeline file"),
+        ("link", "the pipeline file"),
+        ("in.tsv", "a file that the stage `read` reads"),
+        (stored.as_str(), "the store"),
+        (".ncf-pipe/new.html", "the store"),
+        (shown.as_str(), "the outputs of the stage `ids`"),
+    ] {
+        let before = fs::read(project.path(file)).ok();
+        let commands = [vec!["report", "p.yaml", "-o", file], vec!["run", "p.yaml", "--events", file]];
+        for command in commands {
+            let said = project.ncf(&command).ends(2).err;
+            assert!(said.contains(&format!("would write over {what}")), "{command:?}: {said}");
+            assert_eq!(fs::read(project.path(file)).ok(), before, "{command:?}");
+        }
+    }
+    project.ncf(&["store", "verify"]).ends(0);
+}
+
+/// All files below a directory.
+fn walk(dir: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path.display().to_string()] }).collect()
+}
+
+#[test]
+fn a_page_goes_through_links_and_into_pipes() {
+    let project = project();
+    project.write("real.html", "old");
+    symlink("real.html", project.path("page.html")).unwrap();
+    project.ncf(&["report", "p.yaml", "-o", "page.html"]).ends(0);
+    assert!(project.path("page.html").is_symlink());
+    assert!(fs::read_to_string(project.path("real.html")).unwrap().contains("<html"));
+    project.ncf(&["report", "p.yaml", "-o", "/dev/null"]).ends(0);
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    let said = project.ncf(&["report", "p.yaml", "-o", "/dev/full"]).ends(3).err;
+    assert!(said.contains("/dev/full"), "{said}");
+    assert!(fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+}
+
+#[test]
+fn outputs_are_neither_in_the_store_nor_in_the_place_of_a_file() {
+    let project = project();
+    let said = project.run("p.yaml", &["--outputs", ".ncf-pipe/blobs"]).ends(2).err;
+    assert!(said.contains("would be in the store"), "{said}");
+    fs::remove_dir_all(project.path("outputs/p/ids")).unwrap();
+    project.write("outputs/p/ids", "mine");
+    let said = project.run("p.yaml", &[]).ends(3).err;
+    assert!(said.contains("is in the way of the outputs") && said.contains("move it away"), "{said}");
+    assert_eq!(fs::read_to_string(project.path("outputs/p/ids")).unwrap(), "mine");
+}
