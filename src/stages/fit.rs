@@ -22,7 +22,11 @@ pub struct Fit {
 impl Stage for Fit {
     const KIND: &'static str = "fit";
     const ABOUT: &'static str = "fits a model that needs no gradients";
-    const CHANGES: &'static [&'static str] = &["first version", "item-kNN says how it weighs users"];
+    const CHANGES: &'static [&'static str] = &[
+        "first version",
+        "item-kNN says how it weighs users",
+        "cosines in item-kNN that are equal as fractions are ties",
+    ];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Model>("model")];
 

@@ -111,9 +111,34 @@ fn names_of_runs_and_axes_are_checked_before_anything_runs() {
         ("x: gamma", "x: gama", "no result is of a matrix with the axis `gama`"),
         ("baseline: {gamma: 0.0}", "baseline: bpr", "no connected run is `bpr`"),
         ("baseline: {gamma: 0.0}", "baseline: {gamma: 1}", "no connected run has these coordinates"),
+        ("baseline: {gamma: 0.0}", "repeat: gama", "did you mean `gamma`? axes of the connected runs: `gamma`"),
+        ("x: gamma, metric: hr@10}", "x: gamma, metric: hr@10}, repeat: sed", "with the axis `sed`"),
     ] {
         let said = said(from, to, &[]);
         assert!(said.contains(part), "{to}: {said}");
+    }
+}
+
+#[test]
+fn settings_that_would_do_nothing_or_cannot_work_are_refused_before_anything_runs() {
+    for (from, to, parts) in [
+        ("epochs: '${epochs}'", "negatives: 0", &["`negatives`: must be between 1 and 1000, not 0"][..]),
+        (
+            "epochs: '${epochs}'",
+            "optimizer: {kind: adamw, weight_decay: 5000}",
+            &["`optimizer.weight_decay`", "below 1 / `learning_rate`"],
+        ),
+        ("epochs: '${epochs}'", "pretrained_alpha: 0.5", &["`pretrained_alpha`", "inputs: {gmf: STAGE, mlp: STAGE}"]),
+        (
+            "train: {kind: train, inputs: {split: split}",
+            "pool: {kind: negative_pool, inputs: {split: split}, train: {negatives: 1}}\n  train: {kind: train, sampling: {redraw: false}, inputs: {split: split, pool: pool}",
+            &["`sampling`", "drawn already"],
+        ),
+        ("model: {kind: gmf, factors: 4}", "model: {factors: 4}", &["`model.kind`", "add `kind: …`, one of `gmf`"]),
+        ("loss: {kind: focal, gamma: '${gamma}'}", "loss: {gamma: '${gamma}'}", &["add `kind: focal`"]),
+    ] {
+        let said = said(from, to, &[]);
+        assert!(parts.iter().all(|part| said.contains(part)), "{to}: {said}");
     }
 }
 

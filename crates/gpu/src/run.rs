@@ -26,7 +26,10 @@ impl Trainer {
     pub fn run(&mut self, rates: &[f64]) -> Result<usize> {
         let decay = if let Optimizer::Adam(adam) = &self.settings.optimizer { adam.decay } else { 0.0 };
         if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0 && **rate * decay < 1.0)) {
-            return Err(Error::refused("learning_rate", format!("must be at least 0 and below 1 / decay, not {rate}")));
+            return Err(Error::refused(
+                "learning_rate",
+                format!("must be at least 0 and below 1 / weight decay, not {rate}"),
+            ));
         }
         let steps = rates.len().min(usize::try_from(self.steps_left()).unwrap_or(usize::MAX));
         let mut rates = &rates[..steps];

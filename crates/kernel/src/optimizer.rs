@@ -85,7 +85,7 @@ impl Optimizer {
         if rate.is_finite() && rate >= 0.0 && rate * decay < 1.0 {
             return Ok(());
         }
-        let range = "at least 0 and below 1 / decay";
+        let range = "at least 0 and below 1 / weight decay";
         Err(Error::Optimizer { field: "learning_rate", range, value: rate.to_string() })
     }
 

@@ -74,7 +74,14 @@ impl Stage for CollidingInference {
         let model: Model = context.input("model")?;
         let (feedback, vectors) = (context.optional::<Split>("feedback")?, context.optional::<Model>("vectors")?);
         let mut colliding = AnyModel::Colliding(self.colliding(&model.config.model));
-        colliding.normalise().map_err(|Refused { field, message }| Fault::data(format!("`{field}` {message}")))?;
+        colliding.normalise().map_err(|Refused { field, message }| {
+            let help = match field {
+                "average" => "set `average: scores`",
+                "model" => "connect the model that it was made of",
+                _ => "give a value in that range",
+            };
+            Fault::data(format!("`{field}` {message}")).help(help)
+        })?;
         let Config { n_users, n_items, .. } = model.config;
         check_same(&model, feedback.as_ref(), vectors.as_ref())?;
         let neighbours = match (&feedback, &vectors) {

@@ -31,11 +31,14 @@ impl<'a> Judge<'a> {
             Part::Valid => (&split.valid, None),
             Part::Test => (&split.test, Some(split.valid.csr()?)),
         };
-        let candidates: Option<Pool> = context.optional("candidates")?;
-        candidates.as_ref().map_or(Ok(()), |pool| pool.check_split(split))?;
-        let measures = match &rules.metric {
-            Criterion::Metric(name) => Measure::parse(name).into_iter().collect(),
-            Criterion::Loss => Vec::new(),
+        // The loss has negatives of its own.
+        let (measures, candidates) = match &rules.metric {
+            Criterion::Metric(name) => {
+                let candidates: Option<Pool> = context.optional("candidates")?;
+                candidates.as_ref().map_or(Ok(()), |pool| pool.check_split(split))?;
+                (Measure::parse(name).into_iter().collect(), candidates)
+            }
+            Criterion::Loss => (Vec::new(), None),
         };
         Ok(Self { recipe, part, positives: part.csr()?, train: split.train.csr()?, known, candidates, measures })
     }

@@ -20,7 +20,9 @@ use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
 use crate::stage::{Class, Context, Fault, Output, ParamError, Port, Result, Stage, space};
 use crate::stages::device::Gpu;
 use crate::stages::train::judge::Judge;
-use crate::train::{self, Criterion, Data, DenoisingRecord, OnDevice, Outcome, Pairs, Part, Recipe, Training, Watch};
+use crate::train::{
+    self, Criterion, Data, DenoisingRecord, OnDevice, Outcome, Pairs, Part, Recipe, Sampling, Training, Watch,
+};
 
 /// The parameters of the stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +73,27 @@ impl Stage for Train {
             );
         }
         Ok(self)
+    }
+
+    fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
+        let [start, gmf, mlp, pool] = ["start", "gmf", "mlp", "pool"].map(|port| connected.contains(&port));
+        if gmf != mlp || (start && gmf) {
+            return Err(ParamError::new("model", "models are connected in a way that says not what to begin with")
+                .help("connect either `start`, or both `gmf` and `mlp`"));
+        }
+        if gmf && !matches!(self.0.model, ModelSpec::NeuMf(_)) {
+            return Err(ParamError::new("model", "only a model of kind `neumf` begins with a `gmf` and an `mlp`")
+                .help("connect one model of the same kind as `start`"));
+        }
+        if self.0.pretrained_alpha.is_some() && !gmf {
+            return Err(ParamError::new("pretrained_alpha", "no models are connected as `gmf` and `mlp`")
+                .help("connect them, `inputs: {gmf: STAGE, mlp: STAGE}`, or leave `pretrained_alpha` out"));
+        }
+        if pool && self.0.sampling != Sampling::default() {
+            return Err(ParamError::new("sampling", "the negatives are those of the connected `pool`, drawn already")
+                .help("leave `sampling` out, or set it where the pool is drawn, or disconnect `pool`"));
+        }
+        Ok(())
     }
 
     /// A run that is made longer goes on where the shorter one ended.
@@ -145,9 +168,6 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             .help("connect a model that was trained on the same ids"))
     };
     match (start, gmf, mlp) {
-        (None, None, None) if recipe.pretrained_alpha.is_some() => {
-            Err(Fault::data("`pretrained_alpha` is given, but no models are connected as `gmf` and `mlp`"))
-        }
         (None, None, None) => Ok((None, None)),
         (Some(start), None, None) => {
             fits("start", &start)?;

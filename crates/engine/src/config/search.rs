@@ -45,7 +45,13 @@ impl Distribution {
         };
         let number = |end: &Value| end.as_f64().ok_or(format!("needs numbers as the ends of `{name}`"));
         match name.as_str() {
-            "uniform" => ordered(number(low)?, number(high)?).map(|(low, high)| Self::Uniform(low, high)),
+            "uniform" => {
+                let (low, high) = ordered(number(low)?, number(high)?)?;
+                if !(high - low).is_finite() {
+                    return Err(format!("needs ends that are closer to each other than {low} and {high}"));
+                }
+                Ok(Self::Uniform(low, high))
+            }
             "log_uniform" => {
                 let (low, high) = ordered(number(low)?, number(high)?)?;
                 if low <= 0.0 {
@@ -57,7 +63,7 @@ impl Distribution {
                 let whole = |end: &Value| {
                     // Past 2^53 not every whole number could be drawn.
                     let end = end.as_i64().filter(|end| end.unsigned_abs() <= 1 << 53);
-                    end.ok_or(format!("needs whole numbers as the ends of `{name}`"))
+                    end.ok_or(format!("needs whole numbers up to 2^53 as the ends of `{name}`"))
                 };
                 let (low, high) = (whole(low)?, whole(high)?);
                 ordered(low as f64, high as f64)?;
@@ -203,8 +209,12 @@ mod tests {
             (json!({"uniform": [0]}), "needs `uniform: [low, high]`"),
             (json!({"uniform": ["a", 1]}), "needs numbers as the ends of `uniform`"),
             (json!({"log_uniform": [0, 1]}), "needs a low end above 0 for `log_uniform`, not 0"),
-            (json!({"int_uniform": [0.5, 1]}), "needs whole numbers as the ends of `int_uniform`"),
-            (json!({"int_uniform": [0, i64::MAX]}), "needs whole numbers as the ends of `int_uniform`"),
+            (json!({"int_uniform": [0.5, 1]}), "needs whole numbers up to 2^53 as the ends of `int_uniform`"),
+            (json!({"int_uniform": [0, i64::MAX]}), "needs whole numbers up to 2^53 as the ends of `int_uniform`"),
+            (
+                json!({"uniform": [-1e308, 1e308]}),
+                &format!("needs ends that are closer to each other than {} and {}", -1e308, 1e308),
+            ),
             (json!({"normal": [0, 1]}), "knows no distribution `normal`"),
             (json!({"uniform": [0, 1], "log_uniform": [1, 2]}), "is a mapping, and not that of one distribution"),
         ] {

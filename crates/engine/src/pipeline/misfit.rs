@@ -107,7 +107,20 @@ impl<'a> Search<'a> {
             branches.iter().map(|branch| (branch, self.parts(branch))).collect();
         if let Some((tag, words)) = tags(&resolved.iter().map(|(_, parts)| parts.as_slice()).collect::<Vec<_>>()) {
             let Value::Object(map) = value else { return Some(self.no_tagged(&tag, &words, value, path)) };
-            let given = map.get(&tag)?;
+            let Some(given) = map.get(&tag) else {
+                let takes = |parts: &[&'a Map<String, Value>], key: &str| {
+                    parts.iter().any(|part| part.get("properties").is_some_and(|known| known.get(key).is_some()))
+                };
+                let all = |parts: &[&'a Map<String, Value>]| map.keys().all(|key| takes(parts, key));
+                let fit = words.iter().zip(&resolved).filter(|(_, (_, parts))| all(parts)).map(|(word, _)| *word);
+                let fit: Vec<&str> = fit.collect();
+                let help = match fit[..] {
+                    [word] => format!("add `{tag}: {word}`"),
+                    [] => format!("add `{tag}: …`, one of {}", list(&words)),
+                    _ => format!("add `{tag}: …`, one of {}", list(&fit)),
+                };
+                return Some(miss_at(path, format!("missing field `{tag}`"), help));
+            };
             let place = given.as_str().and_then(|given| words.iter().position(|word| *word == given));
             let Some(place) = place else {
                 return Some(no_word(&words, given, &[path, &[tag]].concat()));

@@ -57,7 +57,8 @@ fn without_nulls(value: &mut Value) {
 
 /// What serde refuses, in the words of the schema: with the path to the value and with what to write there.
 fn said_better(pipeline: &Pipeline, spec: &StageSpec, kind: &StageKind, cell: &Cell, error: ParamError) -> ParamError {
-    const OF_SERDE: [&str; 5] = ["invalid type", "invalid value", "invalid length", "unknown variant", "data did not"];
+    const OF_SERDE: [&str; 6] =
+        ["invalid type", "invalid value", "invalid length", "unknown variant", "data did not", "missing field"];
     if error.help.is_some() || !OF_SERDE.iter().any(|start| error.message.starts_with(start)) {
         return error;
     }
@@ -122,10 +123,10 @@ pub(super) fn refused(
         let path = shown(&path);
         return Problem::new(spec.source(), span, format!("stage `{stage}` needs the parameter `{path}`"))
             .label(format!("`{missing}` is missing"))
-            .help(format!(
-                "add `{missing}: …`; the README and `ncf-pipe schema` list the parameters of `{}`",
-                kind.name
-            ));
+            .help(error.help.clone().unwrap_or_else(|| {
+                let kind = kind.name;
+                format!("add `{missing}: …`; the README and `ncf-pipe schema` list the parameters of `{kind}`")
+            }));
     }
     let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", shown(&error.path)) };
     let mut problem = spec.problem(&pipeline.params, cell, &error.path, format!("stage `{stage}`: {place}{message}"));

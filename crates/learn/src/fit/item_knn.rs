@@ -81,6 +81,8 @@ impl Scale {
         match self.shrink {
             // Users who tell nothing leave 0 above and below the line.
             Some(_) if sum == 0.0 => 0.0,
+            // Equal fractions of whole numbers are equal to the last bit this way, so that ties are ties.
+            Some(0.0) => (sum * sum / both).sqrt(),
             Some(shrink) => sum / (both.sqrt() + shrink),
             None => sum * both,
         }

@@ -1,7 +1,8 @@
 //! The settings of a training run.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::loss::LossSpec;
 use crate::model::{ModelSpec, Refused};
@@ -32,7 +33,7 @@ pub struct Recipe {
     #[schemars(range(min = 1, max = 16_777_216))]
     pub batch_size: u32,
     /// How many negatives are drawn for each positive: 4 by default, 1 for a pairwise loss.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "at_least_one")]
     #[schemars(range(min = 1, max = 1000))]
     pub negatives: u32,
     /// How negatives are drawn.
@@ -105,6 +106,14 @@ pub(super) const ALPHA: f64 = 0.75;
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+/// Zero stands for what is not given.
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("must be between 1 and 1000, not 0")),
+        n => Ok(n),
+    }
 }
 
 fn default_epochs() -> u32 {
@@ -349,6 +358,7 @@ mod tests {
             r#"{"model":{"kind":"gmf"},"optimizer":{"kind":"adam","lr":1}}"#,
             r#"{"model":{"kind":"gmf"},"validation":{"every":1}}"#,
             r#"{"model":{"kind":"gmf"},"exclude":"test"}"#,
+            r#"{"model":{"kind":"gmf"},"negatives":0}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -360,6 +370,7 @@ mod tests {
             ("model.factors", r#"{"model":{"kind":"gmf","factors":0}}"#),
             ("optimizer.learning_rate", r#"{"model":{"kind":"gmf"},"optimizer":{"kind":"adam","learning_rate":0}}"#),
             ("optimizer.beta2", r#"{"model":{"kind":"gmf"},"optimizer":{"kind":"adam","beta2":1}}"#),
+            ("optimizer.weight_decay", r#"{"model":{"kind":"gmf"},"optimizer":{"kind":"adamw","weight_decay":1000}}"#),
             ("optimizer.l2", r#"{"model":{"kind":"gmf"},"optimizer":{"kind":"adam","l2":-1}}"#),
             ("epochs", r#"{"model":{"kind":"gmf"},"epochs":0}"#),
             ("batch_size", r#"{"model":{"kind":"gmf"},"batch_size":0}"#),

@@ -100,6 +100,9 @@ fn what_does_not_fit_is_named_with_what_to_write() {
             json!({"loss": "focl"}),
             "loss: expected a mapping with `kind`, not the text `focl` [did you mean `loss: {kind: focal}`? `kind` is one of `bce`, `focal`]",
         ),
+        (json!({"loss": {"gamma": 2}}), "loss: missing field `kind` [add `kind: focal`]"),
+        (json!({"loss": {}}), "loss: missing field `kind` [add `kind: …`, one of `bce`, `focal`]"),
+        (json!({"loss": {"beta": 2}}), "loss: missing field `kind` [add `kind: …`, one of `bce`, `focal`]"),
         (
             json!({"loss": {"kind": "focl"}}),
             "loss.kind: unknown variant `focl`, expected one of `bce`, `focal` [did you mean `focal`?]",

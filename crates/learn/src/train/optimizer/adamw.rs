@@ -44,7 +44,9 @@ impl AdamW {
 
     pub(super) fn check(&self) -> Result<(), Refused> {
         self.adam().check()?;
-        require(&[("weight_decay", self.weight_decay, self.weight_decay >= 0.0, "at least 0")])
+        // A step takes the share `learning_rate · weight_decay` of each weight away.
+        let fits = self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0;
+        require(&[("weight_decay", self.weight_decay, fits, "at least 0 and below 1 / `learning_rate`")])
     }
 
     pub(super) fn build(&self, vars: &BTreeMap<String, Var>) -> Result<DenseAdam> {
