@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::schema::pipeline_schema;
+use crate::cli::trained::quoted;
 
 const QUICKSTART: &str = include_str!("../../pipelines/quickstart.yaml");
 const GITIGNORE: &str = "# Made by ncf-pipe: the store, and the view of it\n/.ncf-pipe\n/outputs\n";
@@ -34,14 +35,17 @@ pub(super) fn main(global: &Global, args: &InitArgs) -> Outcome {
     for (name, text) in files {
         write_new(&if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }, &text)?;
     }
-    let from = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", args.dir.display()) };
+    let from = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", quoted(&args.dir.display().to_string())) };
     print::line(&format!("next: {from}ncf-pipe run pipelines/quickstart.yaml"));
     Ok(OK)
 }
 
 /// Writes a file unless there is one: nobody's work is overwritten.
 fn write_new(path: &Path, text: &str) -> Result<(), Failed> {
-    let cannot = |error: std::io::Error| Failed::io(format!("cannot write `{}`", path.display()), error);
+    let cannot = |error: std::io::Error| {
+        Failed::io(format!("cannot write `{}`", path.display()), error)
+            .help("give `init` a directory that can be written to, or the name of a new one")
+    };
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(cannot)?;
     }

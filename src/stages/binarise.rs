@@ -48,7 +48,8 @@ impl Stage for Binarise {
     fn normalise(self) -> Result<Self, ParamError> {
         // The rating is compared as Float32, in which a large number would become infinite.
         if !(self.threshold as f32).is_finite() {
-            return Err(ParamError::new("threshold", format!("{} is not a rating", self.threshold)));
+            return Err(ParamError::new("threshold", format!("{} is not a rating", self.threshold))
+                .help("give a number from the scale of the ratings, such as 4"));
         }
         Ok(self)
     }

@@ -43,7 +43,8 @@ impl Stage for ExtraFeedback {
         if let KnownBy::Rating { at_least } = self.known_by
             && !(at_least as f32).is_finite()
         {
-            return Err(ParamError::new("known_by.at_least", format!("{at_least} is not a rating")));
+            return Err(ParamError::new("known_by.at_least", format!("{at_least} is not a rating"))
+                .help("give a number from the scale of the ratings, such as 4"));
         }
         Ok(self)
     }

@@ -149,6 +149,9 @@ fn what_is_asked_of_the_wrong_stage_is_answered_with_the_right_ones() {
     let said = project.ncf(&["compare", "p.yaml", "split"]).ends(2).err;
     assert!(said.contains("stage `split` (split) is no comparison and no evaluation"), "{said}");
     assert!(said.contains("stages that are: `evaluate`, `results`"), "{said}");
+    let said = project.ncf(&["plan", "p.yaml", "--only", "train[gamma=3]"]).ends(2).err;
+    let cells = "no cell `train[gamma=3]`; those of `train` are `train[gamma=0.0]`, `train[gamma=2.0]`";
+    assert!(said.contains(cells), "{said}");
     project.run("p.yaml", &["--only", "split"]).ends(0);
     let said = project.ncf(&["store", "gc", "--pipeline", "nope"]).ends(2).err;
     assert!(said.contains("no pipeline `nope`") && said.contains("the store knows `said`"), "{said}");

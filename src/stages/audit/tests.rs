@@ -104,6 +104,16 @@ fn lists_as_long_as_the_candidates_are_warned_of() {
 }
 
 #[test]
+fn candidates_are_counted_as_evaluation_does_without_the_held_out_positives() {
+    // The list of user 1 has the item 4, which is the one that is ranked: three are left, and it.
+    let mut bench = Bench::with_split();
+    with_pool(&mut bench, [&[4], &[1, 2, 3, 4]]);
+    let audit = |k: u32| json!({"k": [k], "on_problem": {"pool_positives": "ignore"}});
+    assert_eq!(bench.run::<Audit>(audit(3)).unwrap().fact("few_candidates"), 1);
+    assert_eq!(bench.run::<Audit>(audit(4)).unwrap().fact("few_candidates"), 2);
+}
+
+#[test]
 fn without_times_leakage_is_not_looked_for_and_that_is_said() {
     let mut bench = Bench::new();
     bench.split(TRAIN, VALID, TEST, false);

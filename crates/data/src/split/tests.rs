@@ -231,6 +231,18 @@ fn shares_of_time_send_equal_times_to_the_later_part() {
 }
 
 #[test]
+fn an_empty_part_is_explained_by_what_emptied_it() {
+    // Ten users of one interaction each: those of the test are new, and left out.
+    let rows: Vec<_> = (0..10).map(|n| (n, 0, n)).collect();
+    let cuts = Cuts::Shares { valid: 0.0, test: 0.2 };
+    let rules = Rules { strategy: Strategy::GlobalTime { cuts }, ..LEAVE_ONE_OUT };
+    let error = split(&dataset(&rows), &rules).unwrap_err();
+    assert_eq!(error.message, "0 interactions in part `test` after `split`");
+    let help = "move the cuts: 2 users have no interaction before the first cut, and were left out";
+    assert_eq!(error.help.as_deref(), Some(help));
+}
+
+#[test]
 fn ratios_round_to_the_nearest_and_leave_one_for_training() {
     let held = |valid: f64, test: f64, n: u64| {
         let strategy = Strategy::Ratio { valid, test, order: Order::Time, min_interactions: 2 };

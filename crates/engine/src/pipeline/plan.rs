@@ -10,7 +10,7 @@ use crate::config::suggest;
 
 use crate::pipeline::decide::{Decision, decide, key};
 use crate::pipeline::forecast::{Forecast, forecast};
-use crate::pipeline::graph::{Graph, NodeId};
+use crate::pipeline::graph::{Graph, Node, NodeId};
 use crate::pipeline::world::Oracle;
 
 /// Which stages to look at, and which to run whatever is stored.
@@ -56,6 +56,9 @@ impl Selection {
     }
 }
 
+/// Cells that are listed in a message.
+const CELLS: usize = 12;
+
 fn find(graph: &Graph, name: &str) -> Result<Vec<NodeId>, String> {
     let found: Vec<NodeId> = graph
         .order()
@@ -67,6 +70,14 @@ fn find(graph: &Graph, name: &str) -> Result<Vec<NodeId>, String> {
         return Ok(found);
     }
     let stages = graph.stages();
+    if let Some((stage, _)) = name.split_once('[').filter(|(stage, _)| stages.contains(stage)) {
+        let cells: Vec<String> =
+            graph.order().iter().map(|id| graph.node(*id)).filter(|node| node.stage == stage).map(Node::name).collect();
+        let more = cells.len().saturating_sub(CELLS);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let cells = cells[..cells.len().min(CELLS)].join("`, `");
+        return Err(format!("there is no cell `{name}`; those of `{stage}` are `{cells}`{more}"));
+    }
     Err(match suggest(name, stages.iter().copied()) {
         Some(near) => format!("there is no stage `{name}`: did you mean `{near}`?"),
         None => format!("there is no stage `{name}`; the stages are {}", stages.join(", ")),
