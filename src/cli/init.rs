@@ -35,7 +35,11 @@ pub(super) fn main(global: &Global, args: &InitArgs) -> Outcome {
     for (name, text) in files {
         write_new(&if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }, &text)?;
     }
-    let from = if args.dir == Path::new(".") { String::new() } else { format!("cd {} && ", quoted(&args.dir.display().to_string())) };
+    let from = if args.dir == Path::new(".") {
+        String::new()
+    } else {
+        format!("cd {} && ", quoted(&args.dir.display().to_string()))
+    };
     print::line(&format!("next: {from}ncf-pipe run pipelines/quickstart.yaml"));
     Ok(OK)
 }

@@ -228,7 +228,8 @@ pub enum OnBadLine {
     /// They stop the run.
     #[default]
     Error,
-    /// They are left out, counted and warned of.
+    /// They are left out, counted and warned of. Without a header, the columns are then those of most lines of the first
+    /// 64 KiB, since the first line may be a bad one.
     Skip,
 }
 
