@@ -100,7 +100,11 @@ impl Archive {
         let files: Vec<&String> = names.iter().filter(|name| !name.ends_with('/')).collect();
         let shown: Vec<String> = files.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug())).collect();
         let more = if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
-        Error::data(format!("`{}` has no member `{member}`", self.name))
-            .help(format!("its files: {}{more}", shown.join(", ")))
+        let files = if shown.is_empty() {
+            "it has no files: check `url`".to_owned()
+        } else {
+            format!("its files: {}{more}", shown.join(", "))
+        };
+        Error::data(format!("`{}` has no member `{member}`", self.name)).help(files)
     }
 }

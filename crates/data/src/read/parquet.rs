@@ -296,7 +296,7 @@ impl Values {
         self.present(row)?;
         // All ratings are made singles.
         let value = self.array.as_primitive::<Float32Type>().value(row);
-        field::finite(value).map_err(|()| format!("{value} is not a finite number"))
+        field::finite(value).map_err(|()| format!("{value} is not a finite number of single precision"))
     }
 
     fn timestamp(&self, row: usize, unit: TimestampUnit) -> Result<i64, String> {

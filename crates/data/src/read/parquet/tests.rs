@@ -138,7 +138,7 @@ fn bad_rows_are_named_with_their_number() {
     5 bad rows in `f`:
       f:2: user is missing
       f:3: item 18446744073709551615 is past 64 bits with a sign
-      f:4: rating NaN is not a finite number
+      f:4: rating NaN is not a finite number of single precision
       f:5: rating is missing
       f:6: timestamp 1.5 is not a whole number
       help: check `format`, `columns` and `encoding`, or leave such rows out with `on_bad_line: skip`
