@@ -29,6 +29,15 @@ pub(super) fn near(path: &Path) -> String {
     near.strip_prefix(".").unwrap_or(near).display().to_string()
 }
 
+/// Whether a path, which need not be there yet, is in a directory or is that directory, links followed.
+pub(super) fn is_within(path: &Path, dir: &Path) -> bool {
+    let without_links = |path: &Path| {
+        let path = std::path::absolute(path).ok()?;
+        path.ancestors().find_map(|near| Some(near.canonicalize().ok()?.join(path.strip_prefix(near).ok()?)))
+    };
+    matches!((without_links(path), without_links(dir)), (Some(path), Some(dir)) if path.starts_with(&dir))
+}
+
 /// Which pipeline.
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
@@ -157,12 +166,7 @@ impl WorldArgs {
             store = Store::open_over(global.at(&beside), store)?;
         }
         let outputs = global.at(&self.outputs);
-        let real = |dir: &Path| {
-            dir.ancestors().find_map(|near| Some(std::fs::canonicalize(near).ok()?.join(dir.strip_prefix(near).ok()?)))
-        };
-        if let (Some(store), Some(place)) = (real(store.dir()), real(&outputs))
-            && place.starts_with(&store)
-        {
+        if is_within(&outputs, store.dir()) {
             return Err(Failed::input(format!("the outputs `{}` would be in the store", outputs.display()))
                 .help("give `--outputs` a directory of its own"));
         }

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::cli::common::near;
+use crate::cli::common::{is_within, near};
 use crate::cli::exit::Failed;
 use crate::pipeline::{Graph, World};
 
@@ -24,12 +24,10 @@ pub(super) fn refuse(path: &Path, option: &str, file: &Path, graph: &Graph, worl
             return refused(&format!("a file that the stage `{}` reads", node.stage));
         }
     }
-    let Some(place) = place(path) else { return Ok(()) };
-    let holds = |dir: &Path| fs::canonicalize(dir).is_ok_and(|dir| place.starts_with(dir));
-    if holds(world.store.dir()) {
+    if is_within(path, world.store.dir()) {
         return refused(&format!("the store `{}`", near(world.store.dir())));
     }
-    match nodes().find(|node| holds(&world.outputs.join(node.view_path(&graph.pipeline)))) {
+    match nodes().find(|node| is_within(path, &world.outputs.join(node.view_path(&graph.pipeline)))) {
         Some(node) => refused(&format!("the outputs of the stage `{}`", node.name())),
         None => Ok(()),
     }
@@ -39,12 +37,4 @@ pub(super) fn refuse(path: &Path, option: &str, file: &Path, graph: &Graph, worl
 fn is_same(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-/// Where a file is or would be, without links.
-fn place(path: &Path) -> Option<PathBuf> {
-    fs::canonicalize(path).ok().or_else(|| {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(fs::canonicalize(dir).ok()?.join(path.file_name()?))
-    })
 }

@@ -5,7 +5,7 @@ use crate::stage::{Connected, ParamError};
 /// Refuses an axis of repetitions that no run has. The default need not be one: then nothing is repeated.
 pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<(), ParamError> {
     let axes = || runs.iter().flat_map(|run| run.cell.keys().chain(&run.axes));
-    if repeat == SEED || axes().any(|axis| axis == repeat) {
+    if repeat == seed() || axes().any(|axis| axis == repeat) {
         return Ok(());
     }
     let help = known(repeat, "axes of the connected runs", axes().map(String::as_str));
@@ -13,7 +13,9 @@ pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<
 }
 
 /// The axis of repetitions by default.
-pub(super) const SEED: &str = "seed";
+pub(super) fn seed() -> String {
+    "seed".to_owned()
+}
 
 /// Names that are listed in a message.
 const LISTED: usize = 12;

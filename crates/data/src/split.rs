@@ -305,15 +305,12 @@ fn refuse_empty(strategy: &Strategy, parts: &Parts) -> Result<()> {
     {
         if wanted && rows == 0 {
             let help = match strategy {
-                Strategy::GlobalTime { .. } if parts.new_users > 0 => {
-                    let new = parts.new_users;
-                    let why = format!(
-                        "move the cuts: {new} users have no interaction before the first cut, and were left out"
-                    );
-                    return Err(Fault::data(format!("0 interactions in part `{name}` after `split`")).help(why));
-                }
-                Strategy::GlobalTime { .. } => "move the cuts: many interactions may have the same time",
-                _ => "hold out less, or lower `min_interactions`: no user has enough interactions",
+                Strategy::GlobalTime { .. } if parts.new_users > 0 => format!(
+                    "move the cuts: {} users have no interaction before the first cut, and were left out",
+                    parts.new_users
+                ),
+                Strategy::GlobalTime { .. } => "move the cuts: many interactions may have the same time".to_owned(),
+                _ => "hold out less, or lower `min_interactions`: no user has enough interactions".to_owned(),
             };
             return Err(Fault::data(format!("0 interactions in part `{name}` after `split`")).help(help));
         }

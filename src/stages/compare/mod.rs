@@ -17,7 +17,7 @@ use crate::stats::multiple::Correction;
 use groups::Baseline;
 use significance::{Kind, Over, TestSpec};
 
-use crate::stages::names::{SEED, refuse_unknown_repeat};
+use crate::stages::names::{refuse_unknown_repeat, seed};
 use groups::Members;
 use significance::Terms;
 
@@ -45,10 +45,6 @@ pub struct Compare {
     #[serde(default = "level")]
     #[schemars(range(min = 0.5, max = 0.9999))]
     level: f64,
-}
-
-fn seed() -> String {
-    SEED.to_owned()
 }
 
 fn level() -> f64 {

@@ -17,7 +17,7 @@ use crate::artifacts::metrics::Metrics;
 use crate::artifacts::model::Model;
 use crate::figures::plot::Axis;
 use crate::stage::{Connected, Context, Fault, Output, ParamError, Port, Result, Stage};
-use crate::stages::names::{SEED, known, refuse_unknown_repeat};
+use crate::stages::names::{known, refuse_unknown_repeat, seed};
 
 /// A figure of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,10 +39,6 @@ pub struct Plot {
     #[serde(default = "height")]
     #[schemars(range(min = 160, max = 4096))]
     height: u32,
-}
-
-fn seed() -> String {
-    SEED.to_owned()
 }
 
 fn width() -> u32 {
@@ -221,7 +217,8 @@ impl Stage for Plot {
     }
 
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
-        refuse_unknown_repeat(&self.repeat, &connected())?;
+        let results = connected();
+        refuse_unknown_repeat(&self.repeat, &results)?;
         let axes: Vec<(&str, &String)> = match &self.figure {
             Figure::Sweep(of) => vec![("x", &of.x)],
             Figure::Bars(of) => of.x.iter().map(|x| ("x", x)).collect(),
@@ -231,7 +228,6 @@ impl Stage for Plot {
         if axes.is_empty() {
             return Ok(());
         }
-        let results = connected();
         let there: BTreeSet<&String> = results.iter().flat_map(|results| &results.axes).collect();
         match axes.into_iter().find(|(_, axis)| !there.contains(axis)) {
             None => Ok(()),

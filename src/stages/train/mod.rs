@@ -39,6 +39,14 @@ impl JsonSchema for Train {
     }
 }
 
+/// What connected models cannot be, and what to do. Refused before anything runs; a stage that is run by itself says the same.
+const TWO_BEGINNINGS: (&str, &str) = (
+    "models are connected in a way that says not what to begin with",
+    "connect either `start`, or both `gmf` and `mlp`",
+);
+const ONLY_NEUMF: (&str, &str) =
+    ("only a model of kind `neumf` begins with a `gmf` and an `mlp`", "connect one model of the same kind as `start`");
+
 impl Stage for Train {
     const KIND: &'static str = "train";
     const ABOUT: &'static str = "fits a model to the training part of a split by gradients";
@@ -78,12 +86,10 @@ impl Stage for Train {
     fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
         let [start, gmf, mlp, pool] = ["start", "gmf", "mlp", "pool"].map(|port| connected.contains(&port));
         if gmf != mlp || (start && gmf) {
-            return Err(ParamError::new("model", "models are connected in a way that says not what to begin with")
-                .help("connect either `start`, or both `gmf` and `mlp`"));
+            return Err(ParamError::new("model", TWO_BEGINNINGS.0).help(TWO_BEGINNINGS.1));
         }
         if gmf && !matches!(self.0.model, ModelSpec::NeuMf(_)) {
-            return Err(ParamError::new("model", "only a model of kind `neumf` begins with a `gmf` and an `mlp`")
-                .help("connect one model of the same kind as `start`"));
+            return Err(ParamError::new("model", ONLY_NEUMF.0).help(ONLY_NEUMF.1));
         }
         if self.0.pretrained_alpha.is_some() && !gmf {
             return Err(ParamError::new("pretrained_alpha", "no models are connected as `gmf` and `mlp`")
@@ -182,8 +188,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             fits("gmf", &gmf)?;
             fits("mlp", &mlp)?;
             let ModelSpec::NeuMf(neumf) = &recipe.model else {
-                return Err(Fault::data("only a model of kind `neumf` begins with a `gmf` and an `mlp`")
-                    .help("connect one model of the same kind as `start`"));
+                return Err(Fault::data(ONLY_NEUMF.0).help(ONLY_NEUMF.1));
             };
             let parts = [(&gmf.config, &gmf.weights), (&mlp.config, &mlp.weights)];
             let weights = model::pretrained(neumf, parts, recipe.pretrained_alpha.unwrap_or(0.5));
@@ -193,8 +198,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             })?;
             Ok((Some(weights), gmf.chosen_on.or(mlp.chosen_on)))
         }
-        _ => Err(Fault::data("models are connected in a way that says not what to begin with")
-            .help("connect either `start`, or both `gmf` and `mlp`")),
+        _ => Err(Fault::data(TWO_BEGINNINGS.0).help(TWO_BEGINNINGS.1)),
     }
 }
 

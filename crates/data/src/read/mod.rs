@@ -180,9 +180,9 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
         let mut bad = BadLines::default();
         bad.push(line, record, || what);
         let help = if options.header {
-            "this line is the header, which cannot be left out: check `format`, `separator` and `encoding`"
+            "this line is the header, which cannot be left out: check `format`, `separator` and `encoding`".to_owned()
         } else {
-            "check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`"
+            check_or_skip("line")
         };
         Fault::data(bad.describe(name, "line")).help(help)
     })?;
@@ -193,6 +193,11 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
     let lines = memchr::memchr_iter(b'\n', &records[..end]).count() as u64;
     first.skip(end);
     Ok((layout, lines.max(1)))
+}
+
+/// What to do about bad lines or rows.
+fn check_or_skip(unit: &str) -> String {
+    format!("check `format`, `columns` and `encoding`, or leave such {unit}s out with `on_bad_line: skip`")
 }
 
 /// The fields of a record that begins at this place of the file, or what is wrong with it.
@@ -215,13 +220,13 @@ fn usual_fields(records: &[u8], options: &Options, quote: Option<u8>) -> Option<
         }
         let record = trim(&records[start..end]);
         start = end;
-        if let Some(fields) =
-            Some(record).filter(|record| !record.is_empty()).and_then(|r| fields_of(r, 0, options).ok())
-        {
-            match found.iter_mut().find(|(_, first)| first.len() == fields.len()) {
-                Some((count, _)) => *count += 1,
-                None => found.push((1, fields)),
-            }
+        if record.is_empty() {
+            continue;
+        }
+        let Ok(fields) = fields_of(record, 0, options) else { continue };
+        match found.iter_mut().find(|(_, first)| first.len() == fields.len()) {
+            Some((count, _)) => *count += 1,
+            None => found.push((1, fields)),
         }
     }
     // Of equally frequent ones, that which comes first.
@@ -256,9 +261,7 @@ fn finish(builder: Builder<'_>, header: u64, name: &str, options: &Options, unit
     let lines = builder.log().lines() - header;
     if bad.count > 0 && (options.on_bad_line == OnBadLine::Error || builder.rows() == 0) {
         let empty = if builder.rows() == 0 { "0 interactions: " } else { "" };
-        return Err(Fault::data(format!("{empty}{}", bad.describe(name, unit))).help(format!(
-            "check `format`, `columns` and `encoding`, or leave such {unit}s out with `on_bad_line: skip`"
-        )));
+        return Err(Fault::data(format!("{empty}{}", bad.describe(name, unit))).help(check_or_skip(unit)));
     }
     if builder.rows() == 0 {
         let why = if header > 0 { "the file has only a header".to_owned() } else { format!("the file has no {unit}s") };
