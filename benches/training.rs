@@ -35,9 +35,14 @@ struct Run {
 
 impl Run {
     fn new(n_users: u32, n_items: u32, mlp: usize, batch: usize, threads: usize) -> Self {
+        Self::by(Adam::default(), n_users, n_items, mlp, batch, threads)
+    }
+
+    /// With L2, each step moves all rows.
+    fn by(adam: Adam, n_users: u32, n_items: u32, mlp: usize, batch: usize, threads: usize) -> Self {
         let hidden = if mlp == 0 { Vec::new() } else { vec![mlp, mlp / 2, mlp / 4] };
         let shape = Shape { n_users, n_items, gmf: 32, mlp, hidden, output: Output::Affine, item_bias: false };
-        let mut tower = Tower::new(&shape, &Optimizer::Adam(Adam::default()), threads).expect("a shape and memory");
+        let mut tower = Tower::new(&shape, &Optimizer::Adam(adam), threads).expect("a shape and memory");
         for (salt, (tensor, dims)) in (0..).zip(shape.tensors()) {
             let values = ids(dims.iter().product(), 1 << 20, salt);
             let values: Vec<f32> = values.iter().map(|&x| (x as f32 / (1 << 19) as f32 - 1.0) * 0.1).collect();
@@ -104,4 +109,14 @@ fn gmf_step(bencher: Bencher<'_, '_>, threads: usize) {
 #[divan::bench(args = THREADS)]
 fn gmf_step_on_yelp(bencher: Bencher<'_, '_>, threads: usize) {
     steps(bencher, Run::new(45_548, 57_396, 0, 1024, threads));
+}
+
+#[divan::bench(args = THREADS)]
+fn neumf_step_with_l2(bencher: Bencher<'_, '_>, threads: usize) {
+    steps(bencher, Run::by(Adam { l2: 1e-6, ..Adam::default() }, 6040, 3706, 128, 256, threads));
+}
+
+#[divan::bench(args = THREADS)]
+fn gmf_step_with_l2(bencher: Bencher<'_, '_>, threads: usize) {
+    steps(bencher, Run::by(Adam { l2: 1e-6, ..Adam::default() }, 6040, 3706, 0, 256, threads));
 }

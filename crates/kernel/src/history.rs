@@ -25,7 +25,7 @@
 use std::sync::Arc;
 
 use crate::gap::{ORDERS, Past, Sums, Terms, powers, replays, window};
-use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::optimizer::{Adam, AdamRule, Optimizer, Sgd};
 
 /// Rows are brought up to date at the latest after this many steps, so that the past stays short.
 pub(super) const LONGEST: usize = 1 << 16;
@@ -70,6 +70,8 @@ pub(super) struct History {
     /// All rows are up to date at least after this step.
     base: u32,
     past: Vec<Past>,
+    /// The rules of those steps, where they are done one by one.
+    rules: Vec<AdamRule>,
     /// The sum of the logarithms of the first `i` shrinks.
     log_shrink: Vec<f64>,
     /// What rows have missed by the length of the gap.
@@ -94,8 +96,8 @@ impl History {
             Optimizer::Adam(adam) => (window(&adam), replays(&adam)),
             Optimizer::Sgd(_) => (0, false),
         };
-        let (past, log_shrink, memo, far) = (Vec::new(), vec![0.0], Vec::new(), Vec::new());
-        Self { optimizer, base, past, log_shrink, memo, powers, far, window, replays }
+        let (past, rules, log_shrink, memo, far) = (Vec::new(), Vec::new(), vec![0.0], Vec::new(), Vec::new());
+        Self { optimizer, base, past, rules, log_shrink, memo, powers, far, window, replays }
     }
 
     /// The last step that was made.
@@ -127,6 +129,7 @@ impl History {
     pub(super) fn restart(&mut self) {
         self.base = self.now();
         self.past.clear();
+        self.rules.clear();
         self.log_shrink.truncate(1);
         self.far.clear();
         self.memo.clear();
@@ -139,6 +142,11 @@ impl History {
             Optimizer::Adam(adam) => (adam.size(t, rate), adam.root(t), 1.0 - rate * adam.decay),
             Optimizer::Sgd(_) => (rate, 1.0, 1.0),
         };
+        if let Optimizer::Adam(adam) = self.optimizer
+            && self.replays
+        {
+            self.rules.push(adam.rule(t, rate));
+        }
         let mut terms = [size; ORDERS];
         (1..ORDERS).for_each(|k| terms[k] = terms[k - 1] * root);
         self.past.push(Past { rate, size, root, shrink, per_shrink: 1.0 / shrink, terms });
@@ -149,11 +157,6 @@ impl History {
     /// ε of Adam.
     pub(super) fn epsilon(&self) -> f32 {
         if let Optimizer::Adam(adam) = self.optimizer { adam.epsilon as f32 } else { 0.0 }
-    }
-
-    /// The steps after step `last`.
-    fn since(&self, last: u32) -> &[Past] {
-        &self.past[(last - self.base) as usize..]
     }
 
     /// Prepares the gaps of rows that are up to date at least after step `oldest`.
@@ -283,10 +286,9 @@ impl History {
         }
     }
 
-    /// The rules of the steps after step `last`.
-    pub(super) fn rules(&self, last: u32) -> impl Iterator<Item = Rule> {
-        let optimizer = self.optimizer;
-        (u64::from(last) + 1..).zip(self.since(last)).map(move |(t, past)| optimizer.rule(t, past.rate))
+    /// The rules of the steps after step `last`, where they are done one by one.
+    pub(super) fn rules(&self, last: u32) -> &[AdamRule] {
+        &self.rules[(last - self.base) as usize..]
     }
 }
 

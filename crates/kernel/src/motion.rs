@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use crate::history::{Catch, History, Move};
 use crate::lanes::{mul_add, root, vectors, vectors_mut};
-use crate::optimizer::{Cell, Rule, Stepper};
+use crate::optimizer::{Cell, Stepper};
 
 /// Vectors whose sums are computed together, so that the steps are walked once for all of them.
 const TOGETHER: usize = 4;
@@ -63,8 +63,13 @@ pub(super) fn catch_up<S: Simd>(simd: S, missed: &Missed<'_>, row: &[f32], out: 
             }
         }
         Move::Replay => {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = replay(simd, missed, Cell { theta: theta[i], first: first[i], second: second[i] }).theta;
+            let (mut start, row) = (0, [theta, first, second]);
+            while start < out.len() {
+                start += match out.len() - start {
+                    1 => put(&mut out[start..], replay::<S, 1>(simd, missed, row, start)),
+                    2 | 3 => put(&mut out[start..], replay::<S, 2>(simd, missed, row, start)),
+                    _ => put(&mut out[start..], replay::<S, TOGETHER>(simd, missed, row, start)),
+                };
             }
         }
         Move::Linear(map) => {
@@ -112,17 +117,54 @@ fn sum_terms<S: Simd>(simd: S, missed: &Missed<'_>, second: &[S::f32s], out: &mu
     }
 }
 
-/// The missed steps one by one, with no gradient but the penalty's.
+/// The missed steps one by one, with no gradient but the penalty's, of `N` vectors of θ, `m` and `v`. A step waits for the
+/// one before it, so that several vectors take little longer than one. What is too small to count is cleared once.
 #[inline(always)]
-fn replay<S: Simd>(simd: S, missed: &Missed<'_>, cell: Cell<S::f32s>) -> Cell<S::f32s> {
-    let (zero, mut cell) = (simd.splat_f32s(0.0), cell);
-    for rule in missed.history.rules(missed.last) {
-        cell = match rule {
-            Rule::Adam(rule) => rule.vectors(simd).step(simd, cell, zero),
-            Rule::Sgd(rule) => rule.vectors(simd).step(simd, cell, zero),
-        };
+fn replay<S: Simd, const N: usize>(
+    simd: S,
+    missed: &Missed<'_>,
+    row: [&[S::f32s]; 3],
+    start: usize,
+) -> [Cell<S::f32s>; N] {
+    let zero = simd.splat_f32s(0.0);
+    let mut cells = [Cell { theta: zero, first: zero, second: zero }; N];
+    for (k, cell) in cells.iter_mut().enumerate() {
+        *cell = Cell { theta: row[0][start + k], first: row[1][start + k], second: row[2][start + k] };
     }
-    cell
+    let rules = missed.history.rules(missed.last);
+    for rule in rules {
+        let rule = rule.vectors(simd);
+        for cell in &mut cells {
+            *cell = rule.step(simd, *cell, zero);
+        }
+    }
+    if let Some(rule) = rules.last() {
+        let rule = rule.vectors(simd);
+        for cell in &mut cells {
+            *cell = rule.clear(simd, *cell);
+        }
+    }
+    cells
+}
+
+/// Writes θ, and says of how many vectors.
+#[inline(always)]
+fn put<V: Copy, const N: usize>(out: &mut [V], cells: [Cell<V>; N]) -> usize {
+    for (out, cell) in out.iter_mut().zip(cells) {
+        *out = cell.theta;
+    }
+    N
+}
+
+/// Writes θ, `m` and `v` of `N` vectors after the missed steps, and says of how many.
+#[inline(always)]
+fn replay_all<S: Simd, const N: usize>(simd: S, missed: &Missed<'_>, row: [&mut [S::f32s]; 3], start: usize) -> usize {
+    let [theta, first, second] = row;
+    let cells: [_; N] = replay(simd, missed, [theta, first, second], start);
+    for (k, cell) in cells.into_iter().enumerate() {
+        (theta[start + k], first[start + k], second[start + k]) = (cell.theta, cell.first, cell.second);
+    }
+    N
 }
 
 /// Brings a whole row up to date, and writes its θ to `out` as well.
@@ -133,10 +175,16 @@ pub(super) fn settle<S: Simd>(simd: S, missed: &Missed<'_>, row: &mut [f32], out
         let (theta, rest) = row.split_at_mut(width);
         let (first, second) = rest.split_at_mut(width);
         let (theta, first, second) = (vectors_mut::<S>(theta), vectors_mut::<S>(first), vectors_mut::<S>(second));
-        for (i, out) in vectors_mut::<S>(out).iter_mut().enumerate() {
-            let cell = replay(simd, missed, Cell { theta: theta[i], first: first[i], second: second[i] });
-            (theta[i], first[i], second[i], *out) = (cell.theta, cell.first, cell.second, cell.theta);
+        let mut start = 0;
+        while start < theta.len() {
+            let row = [&mut *theta, &mut *first, &mut *second];
+            start += match row[0].len() - start {
+                1 => replay_all::<S, 1>(simd, missed, row, start),
+                2 | 3 => replay_all::<S, 2>(simd, missed, row, start),
+                _ => replay_all::<S, TOGETHER>(simd, missed, row, start),
+            };
         }
+        vectors_mut::<S>(out).copy_from_slice(theta);
         return;
     }
     catch_up(simd, missed, row, out);

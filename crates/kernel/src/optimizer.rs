@@ -8,6 +8,8 @@ use crate::memory::Lines;
 
 /// With an ε of at least this, moments that are subnormal move nothing.
 const EPSILON: f64 = 1e-15;
+/// A parameter that the L2 penalty has brought below this is 0: no sum with it would notice.
+const NOTHING: f32 = 1e-25;
 
 /// How gradients become steps. The learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,18 +102,7 @@ impl Optimizer {
     /// The numbers that all parameters share in step `t`, counted from 1; computed in f64 as PyTorch does.
     pub(super) fn rule(&self, t: u64, rate: f64) -> Rule {
         match self {
-            Self::Adam(adam) => Rule::Adam(AdamRule {
-                l2: adam.l2 as f32,
-                shrink: (1.0 - rate * adam.decay) as f32,
-                beta1: adam.beta1 as f32,
-                keep1: (1.0 - adam.beta1) as f32,
-                beta2: adam.beta2 as f32,
-                keep2: (1.0 - adam.beta2) as f32,
-                root: adam.root(t) as f32,
-                epsilon: adam.epsilon as f32,
-                size: adam.size(t, rate) as f32,
-                gone: if adam.epsilon < EPSILON { 0.0 } else { f32::MIN_POSITIVE },
-            }),
+            Self::Adam(adam) => Rule::Adam(adam.rule(t, rate)),
             Self::Sgd(sgd) => Rule::Sgd(SgdRule {
                 l2: sgd.l2 as f32,
                 momentum: sgd.momentum as f32,
@@ -123,6 +114,36 @@ impl Optimizer {
 }
 
 impl Adam {
+    /// See [`Optimizer::rule`].
+    pub(super) fn rule(&self, t: u64, rate: f64) -> AdamRule {
+        AdamRule {
+            l2: self.l2 as f32,
+            shrink: (1.0 - rate * self.decay) as f32,
+            beta1: self.beta1 as f32,
+            keep1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            keep2: (1.0 - self.beta2) as f32,
+            root: self.root(t) as f32,
+            epsilon: self.epsilon as f32,
+            size: self.size(t, rate) as f32,
+            gone: self.gone(),
+        }
+    }
+
+    /// What is too small to count beside ε.
+    fn gone(&self) -> Cell<f32> {
+        let none = Cell { theta: 0.0, first: 0.0, second: 0.0 };
+        if self.epsilon < EPSILON {
+            none
+        } else if self.l2 == 0.0 {
+            Cell { first: f32::MIN_POSITIVE, second: f32::MIN_POSITIVE, ..none }
+        } else {
+            let epsilon = self.epsilon.min(1e-8);
+            let normal = |x: f64| (x as f32).max(f32::MIN_POSITIVE);
+            Cell { theta: NOTHING, first: normal(epsilon * 1e-25), second: normal((epsilon * 1e-7).powi(2)) }
+        }
+    }
+
     /// `lr / (1 − β1^t)`.
     pub(super) fn size(&self, t: u64, rate: f64) -> f64 {
         rate / (1.0 - self.beta1.powf(t as f64))
@@ -152,8 +173,8 @@ pub(super) struct AdamRule {
     root: f32,
     epsilon: f32,
     size: f32,
-    /// See [`Stepper::gone`].
-    gone: f32,
+    /// See [`Stepper::clear`].
+    gone: Cell<f32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -179,8 +200,10 @@ pub(super) trait Stepper<S: Simd>: Copy {
     /// One step with gradient `g`.
     fn step(&self, simd: S, cell: Cell<S::f32s>, g: S::f32s) -> Cell<S::f32s>;
 
-    /// What the optimizer remembers and is below this in size moves nothing.
-    fn gone(&self, simd: S) -> S::f32s;
+    /// The same but for what is too small to count. Parameters without gradients decay until they or what is remembered
+    /// of them is subnormal, and rounded to nearest would stay so for ever; each operation with such a number takes the
+    /// processor a hundred times as long.
+    fn clear(&self, simd: S, cell: Cell<S::f32s>) -> Cell<S::f32s>;
 }
 
 #[derive(Clone, Copy)]
@@ -194,7 +217,8 @@ pub(super) struct AdamVectors<S: Simd> {
     root: S::f32s,
     epsilon: S::f32s,
     size: S::f32s,
-    gone: S::f32s,
+    gone: Cell<S::f32s>,
+    penalty: bool,
 }
 
 impl AdamRule {
@@ -210,7 +234,12 @@ impl AdamRule {
             root: simd.splat_f32s(self.root),
             epsilon: simd.splat_f32s(self.epsilon),
             size: simd.splat_f32s(self.size),
-            gone: simd.splat_f32s(self.gone),
+            gone: Cell {
+                theta: simd.splat_f32s(self.gone.theta),
+                first: simd.splat_f32s(self.gone.first),
+                second: simd.splat_f32s(self.gone.second),
+            },
+            penalty: self.l2 > 0.0,
         }
     }
 }
@@ -220,7 +249,8 @@ impl<S: Simd> Stepper<S> for AdamVectors<S> {
     fn step(&self, simd: S, cell: Cell<S::f32s>, g: S::f32s) -> Cell<S::f32s> {
         let g = mul_add(simd, self.l2, cell.theta, g);
         let first = mul_add(simd, self.beta1, cell.first, simd.mul_f32s(self.keep1, g));
-        let second = mul_add(simd, self.beta2, cell.second, simd.mul_f32s(self.keep2, simd.mul_f32s(g, g)));
+        // The square of a gradient by itself may be subnormal.
+        let second = mul_add(simd, simd.mul_f32s(self.keep2, g), g, simd.mul_f32s(self.beta2, cell.second));
         let denominator = mul_add(simd, root(simd, second), self.root, self.epsilon);
         let step = simd.div_f32s(simd.mul_f32s(self.size, first), denominator);
         let theta = simd.sub_f32s(simd.mul_f32s(self.shrink, cell.theta), step);
@@ -228,8 +258,14 @@ impl<S: Simd> Stepper<S> for AdamVectors<S> {
     }
 
     #[inline(always)]
-    fn gone(&self, _simd: S) -> S::f32s {
-        self.gone
+    fn clear(&self, simd: S, cell: Cell<S::f32s>) -> Cell<S::f32s> {
+        let first = unless_below(simd, cell.first, self.gone.first);
+        if self.penalty {
+            // Not 0, to which the square of the penalty's next gradient would have to be added.
+            let second = simd.max_f32s(cell.second, self.gone.second);
+            return Cell { theta: unless_below(simd, cell.theta, self.gone.theta), first, second };
+        }
+        Cell { first, second: unless_below(simd, cell.second, self.gone.second), ..cell }
     }
 }
 
@@ -264,9 +300,15 @@ impl<S: Simd> Stepper<S> for SgdVectors<S> {
     }
 
     #[inline(always)]
-    fn gone(&self, simd: S) -> S::f32s {
-        simd.splat_f32s(f32::MIN_POSITIVE)
+    fn clear(&self, simd: S, cell: Cell<S::f32s>) -> Cell<S::f32s> {
+        Cell { first: unless_below(simd, cell.first, simd.splat_f32s(f32::MIN_POSITIVE)), ..cell }
     }
+}
+
+/// 0 in place of what is smaller than a bound.
+#[inline(always)]
+fn unless_below<S: Simd>(simd: S, x: S::f32s, bound: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.less_than_f32s(simd.abs_f32s(x), bound), simd.splat_f32s(0.0), x)
 }
 
 /// Parameters that every step moves, and what the optimizer remembers of them: as long as each other, and as a
@@ -304,14 +346,10 @@ impl Dense {
     fn step_all<S: Simd>(&mut self, simd: S, rule: impl Stepper<S>, gradient: &[f32]) {
         let [theta, first, second] = &mut self.parts;
         let (theta, first, second) = (vectors_mut::<S>(theta), vectors_mut::<S>(first), vectors_mut::<S>(second));
-        // The weights of a unit that is never active have no gradients. Rounded to nearest, what is remembered of them
-        // would stay subnormal for ever, and each step of each of them take the processor a hundred times as long.
-        let (zero, gone) = (simd.splat_f32s(0.0), rule.gone(simd));
         for (((theta, first), second), &g) in theta.iter_mut().zip(first).zip(second).zip(vectors::<S>(gradient)) {
-            let cell = rule.step(simd, Cell { theta: *theta, first: *first, second: *second }, g);
-            *theta = cell.theta;
-            *first = simd.select_f32s(simd.less_than_f32s(simd.abs_f32s(cell.first), gone), zero, cell.first);
-            *second = simd.select_f32s(simd.less_than_f32s(cell.second, gone), zero, cell.second);
+            let cell = Cell { theta: *theta, first: *first, second: *second };
+            let cell = rule.clear(simd, rule.step(simd, cell, g));
+            (*theta, *first, *second) = (cell.theta, cell.first, cell.second);
         }
     }
 }
@@ -339,14 +377,19 @@ mod tests {
     fn what_is_remembered_of_weights_without_gradients_does_not_stay_subnormal() {
         let sgd = Optimizer::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
         let adam = Optimizer::Adam(Adam { beta2: 0.9, ..Adam::default() });
-        for (optimizer, remembered) in [(sgd, 1..2), (adam, 1..3)] {
+        let l2 = Optimizer::Adam(Adam { beta2: 0.9, l2: 1e-3, ..Adam::default() });
+        for (optimizer, remembered) in [(sgd, 1..2), (adam, 1..3), (l2, 0..3)] {
             let mut dense = Dense::zeros(16);
             for part in remembered {
                 dense.parts[part].fill(1e-37);
             }
             (1..40).for_each(|t| dense.step(&optimizer.rule(t, 1e-3), &[0.0; 16]));
-            assert!(dense.parts[1..].iter().all(|part| part.iter().all(|x| *x == 0.0)));
-            assert!(dense.theta().iter().all(|x| x.abs() < 1e-30));
+            assert!(
+                dense.parts[1..].iter().flat_map(|part| part.iter()).all(|x| !x.is_subnormal()),
+                "{:?}",
+                dense.parts
+            );
+            assert!(dense.parts.iter().flat_map(|part| part.iter()).all(|x| x.abs() < 1e-29), "{:?}", dense.parts);
         }
         // With so small an ε they could move something.
         let tiny = Optimizer::Adam(Adam { epsilon: 1e-30, ..Adam::default() });

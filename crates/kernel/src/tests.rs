@@ -405,3 +405,25 @@ fn an_empty_batch_is_a_step_without_gradients() {
         }
     }
 }
+
+#[test]
+fn what_the_penalty_brings_to_nothing_becomes_nothing_and_never_stays_subnormal() {
+    let (_, shape) = shapes().swap_remove(3);
+    let optimizer = Optimizer::Adam(Adam { l2: 1e-6, ..Adam::default() });
+    let mut tower = Tower::new(&shape, &optimizer, 1).unwrap();
+    for (tensor, dims) in shape.tensors() {
+        let n = dims.iter().product::<usize>() as u64;
+        let values: Vec<f32> = (0..n).map(|k| 1e-12 * noise(9, k) as f32).collect();
+        tower.set_values(tensor, &values).unwrap();
+    }
+    for k in 0..1500 {
+        let (users, items, _) = batch(&shape, k, 8);
+        tower.forward(&users, &items, None).unwrap();
+        tower.backward(&[0.0; 8], 1e-3).unwrap();
+    }
+    tower.flush();
+    for (tensor, parts) in tower.state().tensors {
+        assert!(parts.iter().flatten().all(|x| !x.is_subnormal()), "{tensor:?}");
+        assert!(parts[0].iter().all(|x| *x == 0.0), "{tensor:?}");
+    }
+}

@@ -219,7 +219,8 @@ impl Tower {
 
     fn run_forward(&mut self, users: &[u32], items: &[u32], dropout: Option<&Dropout<'_>>, write: bool) -> Result<()> {
         // The batches of the tests are small, and shared all the same.
-        self.team.alone = !cfg!(test) && users.len() * self.cost() < SHARED;
+        // The penalty moves rows that no batch touches, which is more work than the batch.
+        self.team.alone = !cfg!(test) && !self.history.replays() && users.len() * self.cost() < SHARED;
         let sides = vec![(&mut self.users.side.groups, users), (&mut self.items.side.groups, items)];
         let oldest = AtomicU32::new(u32::MAX);
         self.team.each(sides, |(groups, ids)| {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::rank::{Parts, Tables};
+use crate::model::bags::Bags;
 use crate::model::scorer::Scorer;
 use crate::model::tower_scorer::TowerScorer;
 use crate::model::{
@@ -104,24 +105,19 @@ impl Trainable for Cdae {
                 })
             })
             .collect();
-        let (mut rows, mut items) = (Vec::new(), Vec::new());
-        for (row, &user) in (0_u32..).zip(&distinct) {
+        let mut mask = vec![1.0; distinct.iter().map(|&user| input.history.items(user).len()).sum()];
+        if let Some(noise) = input.noise.filter(|_| self.corruption > 0.0) {
+            noise.multipliers(0, 1, self.corruption, &mut mask);
+        }
+        let (mut bags, mut rest) = (Bags::default(), mask.as_slice());
+        for &user in &distinct {
             let own = input.history.items(user);
-            rows.extend(std::iter::repeat_n(row, own.len()));
-            items.extend_from_slice(own);
+            let (mask, others) = rest.split_at(own.len());
+            bags.push(own, mask);
+            rest = others;
         }
         let own = weights.get(USER)?.index_select(&Tensor::new(distinct, device)?, 0)?;
-        let mut hidden = own.broadcast_add(weights.get(HIDDEN_BIAS)?)?;
-        if !items.is_empty() {
-            let mut mask = vec![1.0; items.len()];
-            if let Some(noise) = input.noise.filter(|_| self.corruption > 0.0) {
-                noise.multipliers(0, 1, self.corruption, &mut mask);
-            }
-            let n = items.len();
-            let chosen = weights.get(ITEM_IN)?.index_select(&Tensor::new(items, device)?, 0)?;
-            let mask = Tensor::from_vec(mask, (n, 1), device)?.to_dtype(chosen.dtype())?;
-            hidden = hidden.index_add(&Tensor::new(rows, device)?, &chosen.broadcast_mul(&mask)?, 0)?;
-        }
+        let hidden = (own.broadcast_add(weights.get(HIDDEN_BIAS)?)? + bags.sums(weights.get(ITEM_IN)?)?)?;
         let z = ((hidden.neg()?.exp()? + 1.0)?.recip()?).index_select(&Tensor::new(slots, device)?, 0)?;
         let out = weights.get(ITEM_OUT)?.index_select(input.items, 0)?;
         let bias = weights.get(OUT_BIAS)?.index_select(input.items, 0)?;

@@ -5,6 +5,7 @@
 //! built of the parts of a [`tower::Tower`] say only how. Weights are candle tensors under the names that PyTorch gives
 //! them. This room imports `kernel` only; random bits come from the caller.
 
+mod bags;
 mod cdae;
 mod colliding;
 mod ease;
