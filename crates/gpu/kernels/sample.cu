@@ -111,7 +111,7 @@ KERNEL(THREADS) draw(Ctx c, u32 k) {
 DEVICE float kept_or_not(const Ctx &c, u64 step, u32 layer, u32 sample, u32 width, u32 column) {
     if (c.dropout == 0.0) return 1.0f;
     u64 place = (step << 32) + (u64)sample * width + column, words[2];
-    philox(place >> 1, layer, 7, c.clock->seed, words);
-    double unit = (double)(words[place & 1] >> 11) * (1.0 / 9007199254740992.0);
-    return unit < c.dropout ? 0.0f : c.kept;
+    philox(place >> 2, layer, 7, c.clock->seed, words);
+    u32 number = (u32)(words[place >> 1 & 1] >> (32 * (place & 1)));
+    return number < (u32)(c.dropout * 4294967296.0) ? 0.0f : c.kept;
 }

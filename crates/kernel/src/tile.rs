@@ -118,13 +118,21 @@ impl Tile {
             self.masks.push(Lines::zeros(self.inputs[layer].len()));
         }
         let mut multipliers = vec![0.0; width];
+        // The second half of the first layer's inputs begins at a whole vector.
+        let halves = if layer == 0 { [(0, shape.mlp), (mlp, shape.mlp)] } else { [(0, width), (width, 0)] };
+        let (masks, inputs) = (self.masks[layer].rows_mut(), self.inputs[layer].rows_mut());
         for t in 0..self.len {
             dropout(layer, start + t, &mut multipliers);
-            for (k, &multiplier) in multipliers.iter().enumerate() {
-                // The second half of the first layer's inputs begins at a whole vector.
-                let k = if layer == 0 && k >= shape.mlp { k - shape.mlp + mlp } else { k };
-                self.masks[layer].rows_mut()[k / PANEL * TILE + t][k % PANEL] = multiplier;
-                self.inputs[layer].rows_mut()[k / PANEL * TILE + t][k % PANEL] *= multiplier;
+            let mut rest = multipliers.as_slice();
+            for (mut k, mut len) in halves {
+                while len > 0 {
+                    let n = len.min(PANEL - k % PANEL);
+                    let (now, later) = rest.split_at(n);
+                    let (row, columns) = (k / PANEL * TILE + t, k % PANEL..k % PANEL + n);
+                    masks[row][columns.clone()].copy_from_slice(now);
+                    inputs[row][columns].iter_mut().zip(now).for_each(|(x, multiplier)| *x *= multiplier);
+                    (k, len, rest) = (k + n, len - n, later);
+                }
             }
         }
     }

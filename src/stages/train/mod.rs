@@ -55,7 +55,7 @@ impl Stage for Train {
         "the history has the step of each row",
         "losses by vectors: other last bits in the history, and now and then in the weights",
         "gradients of batches above 256 are summed in two halves: other last bits in the weights",
-        "Adam adds squares of gradients in another order, CDAE its inputs: other last bits in the weights",
+        "dropout draws other numbers; Adam adds squares of gradients in another order, CDAE its inputs",
     ];
     const INPUTS: &'static [Port] = &[
         Port::one::<Split>("split"),

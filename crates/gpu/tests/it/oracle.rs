@@ -117,7 +117,7 @@ fn word(seed: u64, stream: u32, sub: u32, place: u64) -> u64 {
 pub(crate) fn dropped(seed: u64, step: u64, layer: usize, sample: usize, p: f64, out: &mut [f32]) {
     let first = (step << 32) + (sample * out.len()) as u64;
     for (place, out) in (first..).zip(out) {
-        let unit = (word(seed, 7, layer as u32, place) >> 11) as f64 / (1_u64 << 53) as f64;
-        *out = if unit < p { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
+        let number = (word(seed, 7, layer as u32, place >> 1) >> (32 * (place & 1))) as u32;
+        *out = if number < (p * 4_294_967_296.0) as u32 { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
     }
 }

@@ -1,7 +1,10 @@
 //! The random numbers of dropout.
 
-use crate::data::rng::{Philox, Stream, unit_f64};
+use crate::data::rng::{Philox, Stream};
 use crate::model::Noise;
+
+/// Blocks that are drawn together.
+const BLOCKS: usize = 32;
 
 /// What is dropped in one training step: a function of seed, step and place alone, so that every engine on any number
 /// of threads drops the same, and a resumed run too.
@@ -30,13 +33,20 @@ impl StepNoise {
         self.fill(site, row as u64 * out.len() as u64, p, out);
     }
 
+    /// The place `i` of a site is dropped if number `i % 4` of the block (`i / 4`, `site`) is below `2^32 p`.
     fn fill(&self, site: usize, from: u64, p: f64, out: &mut [f32]) {
-        let kept = (1.0 / (1.0 - p)) as f32;
+        let (kept, bound) = ((1.0 / (1.0 - p)) as f32, (p * (1_u64 << 32) as f64) as u32);
+        let draw = |x: u32| if x < bound { 0.0 } else { kept };
         // A step's places and the steps have 32 bits each; after 2^32 steps they would begin to repeat.
         let first = (self.step << 32) + from;
-        for (multiplier, place) in out.iter_mut().zip(first..) {
-            let dropped = unit_f64(self.philox.word(place, site as u32)) < p;
-            *multiplier = if dropped { 0.0 } else { kept };
+        let (mut blocks, mut index, mut skipped, mut rest) = ([[0; 4]; BLOCKS], first / 4, (first % 4) as usize, out);
+        while !rest.is_empty() {
+            let blocks = &mut blocks[..(skipped + rest.len()).div_ceil(4).min(BLOCKS)];
+            self.philox.blocks(index, site as u32, blocks);
+            let numbers = &blocks.as_flattened()[skipped..];
+            let (now, later) = rest.split_at_mut(numbers.len().min(rest.len()));
+            now.iter_mut().zip(numbers).for_each(|(out, &x)| *out = draw(x));
+            (index, skipped, rest) = (index + BLOCKS as u64, 0, later);
         }
     }
 }
@@ -62,9 +72,15 @@ mod tests {
 
     #[test]
     fn a_row_is_a_part_of_the_whole() {
-        let (all, mut row) = (drawn(1, 2, 3), vec![0.0; 50]);
-        StepNoise::new(1, 2).row(3, 7, 0.3, &mut row);
-        assert_eq!(row, all[350..400]);
+        let all = drawn(1, 2, 3);
+        // Rows that begin anywhere in a block, and those that are shorter than one.
+        for width in [1, 2, 3, 5, 50, 129, 131] {
+            let mut row = vec![9.0; width];
+            for k in 0..9 {
+                StepNoise::new(1, 2).row(3, k, 0.3, &mut row);
+                assert_eq!(row, all[k * width..(k + 1) * width], "{width} {k}");
+            }
+        }
     }
 
     #[test]
