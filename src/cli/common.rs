@@ -87,7 +87,7 @@ const SYSTEM: [Errno; 4] = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM]
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
     /// The store
-    #[arg(long, value_name = "DIR", default_value = ".ncf-pipe", env = "NCF_PIPE_STORE")]
+    #[arg(long, value_name = "DIR", default_value = ".ncf-pipe", env = print::STORE)]
     pub(super) store: PathBuf,
 }
 

@@ -91,8 +91,17 @@ pub(super) fn problem(problem: &Problem) {
     note(text.trim_end_matches('\n'));
 }
 
+/// Where the store is, if the command line does not say it.
+pub(super) const STORE: &str = "NCF_PIPE_STORE";
+
 /// Writes what clap has to say: usage errors, help or the version.
 pub(super) fn clap(error: &clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
     // Nobody is left to tell when the stream is gone.
     let _ = error.print();
+    let of_store =
+        matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with("--store"));
+    if of_store && std::env::var_os(STORE).is_some_and(|value| value.is_empty()) {
+        note(&format!("\nThe environment variable {STORE} is empty: unset it, or let it name a directory."));
+    }
 }

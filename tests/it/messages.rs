@@ -1,6 +1,6 @@
 //! What the program says to a user who wrote something else than it takes: where it is, and what to write.
 
-use crate::support::Project;
+use crate::support::{Project, Ran};
 
 const PIPELINE: &str = r"
 name: said
@@ -156,4 +156,12 @@ fn what_is_asked_of_the_wrong_stage_is_answered_with_the_right_ones() {
     let said = project.ncf(&["store", "gc", "--pipeline", "nope"]).ends(2).err;
     assert!(said.contains("no pipeline `nope`") && said.contains("the store knows `said`"), "{said}");
     project.ncf(&["store", "gc", "--pipeline", "said", "--dry-run"]).ends(0);
+}
+
+#[test]
+fn an_environment_variable_that_is_empty_is_named() {
+    let project = Project::new();
+    let refused = Ran::of(project.command(&["store", "ls"]).env("NCF_PIPE_STORE", "").output().unwrap());
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("NCF_PIPE_STORE is empty: unset it"), "{}", refused.err);
 }
