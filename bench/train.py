@@ -5,8 +5,9 @@ usage: train.py                  all workloads
 
 Each turn is a process of its own: ncf-pipe trains three epochs of a pipeline whose data are in its store already, PyTorch a
 number of steps of the same work. Samples a second include drawing negatives on both sides. The programs take turns; the
-figures are medians. The share of the processor's peak is that of the fastest of PyTorch's products of two large matrices,
-which are measured for five seconds before each turn; the other share is that of their mean in those seconds. Needs numpy, polars and torch.
+figures are medians. The shares of the processor's peak are those of products of two large matrices, by the gemm crate
+(`cargo build --release --example products`) and by PyTorch (MKL), of the fastest and of all of some seconds before each turn.
+Needs numpy, polars and torch.
 """
 
 import argparse
@@ -113,7 +114,8 @@ def measure(args):
     found = {work[0]: {"ours": [], "torch": [], "memory": []} for work in works}
     peaks = []
     for _ in range(args.rounds):
-        peaks.append([float(figure) for figure in output([args.python, "-c", PEAK]).split()])
+        crate = json.loads(output([args.binary.parent / "examples/products"]))
+        peaks.append([*crate.values(), *(float(figure) for figure in output([args.python, "-c", PEAK]).split())])
         for work in works:
             settings, npz = prepared[work[1]]
             with tempfile.TemporaryDirectory(dir=args.work) as directory:
@@ -125,21 +127,26 @@ def measure(args):
             found[work[0]]["torch"].append(steps_only)
             found[work[0]]["memory"].append(cost["memory"])
             print(f"{work[0]}: {speed:,.0f} against {steps_only:,.0f} samples/s", file=sys.stderr)
-    peak, sustained = (statistics.median(figures) for figures in zip(*peaks))
+    # Of the gemm crate: large squares, best and mean, then a step's products, best and mean; of PyTorch: large squares.
+    crate, crate_mean, step, step_mean, peak, peak_mean = (statistics.median(figures) for figures in zip(*peaks))
     rows = []
     for work in works:
         mine, theirs = statistics.median(found[work[0]]["ours"]), statistics.median(found[work[0]]["torch"])
-        shares = [f"{100 * mine * work[8] / (of * 1e9):.0f} %" if work[8] else "–" for of in (peak, sustained)]
+        share = lambda of: f"{100 * mine * work[8] / (of * 1e9):.0f}"
+        pairs = [(crate, crate_mean), (peak, peak_mean)]
+        shares = [f"{share(best)} / {share(mean)} %" if work[8] else "–" for best, mean in pairs]
         memory = statistics.median(found[work[0]]["memory"]) / GIB
         spread = ", ".join(f"{one / 1e3:,.0f}" for one in found[work[0]]["ours"])
         rows.append([work[0], f"{mine:,.0f}", f"{theirs:,.0f}", f"{mine / theirs:.1f}", work[7], *shares, f"{memory:.2f}", spread])
-    head = ["work", "ncf-pipe, samples/s", "PyTorch", "ratio", "goal", "of the GEMM peak", "of its mean", "peak GiB", "each turn, thousands"]
+    head = ["work", "ncf-pipe, samples/s", "PyTorch", "ratio", "goal", "of the gemm crate, best / mean", "of MKL", "peak GiB", "each turn, thousands"]
     torch_version = output([args.python, "-c", "import torch; print(torch.__version__)"])
     text = f"""
 Three epochs with the fused engine (Adam, one thread a core), through the whole program, against PyTorch {torch_version} with
 tuned loading (dense Adam). ncf-pipe's figures include drawing negatives, shuffling, validation where the split has
 rows for it, and checkpoints; PyTorch's are its steps alone, which is in its favour. Medians of {args.rounds} turns, one after
-another. PyTorch's products of two large matrices in the same run: {peak:.0f} GFLOP/s at best, {sustained:.0f} on average.
+another. Products of two large matrices in the same run, best and mean of some seconds: {crate:.0f} and {crate_mean:.0f} GFLOP/s by
+the gemm crate (through candle, AVX-512), {peak:.0f} and {peak_mean:.0f} by PyTorch (MKL). The products of a step of NeuMF alone, without
+anything else of it, by the gemm crate through candle: {step:.0f} and {step_mean:.0f}.
 
 {table(head, rows)}
 

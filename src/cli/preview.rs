@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::table::Table;
+use crate::stages::printable;
 
 /// JSON files longer than this are not shown.
 const MOST_JSON_BYTES: u64 = 64 << 10;
@@ -74,7 +75,7 @@ fn parquet(path: &Path, rows: usize) -> Option<Preview> {
             .collect::<Result<_, _>>()
             .ok()?;
         for row in 0..batch.num_rows() {
-            head.push(cells.iter().map(|column| cut(&column.value(row).to_string())).collect());
+            head.push(cells.iter().map(|column| cut(&printable(&column.value(row).to_string()))).collect());
         }
     }
     Some(Preview::Table { rows: total, row_groups, columns, head })
@@ -116,7 +117,8 @@ impl Preview {
     pub(super) fn text(&self, indent: &str) -> String {
         let (heading, body) = match self {
             Self::Table { rows, row_groups, columns, head } => {
-                let names: Vec<String> = columns.iter().map(|c| format!("{}\n{}", c.name, c.r#type)).collect();
+                let names: Vec<String> =
+                    columns.iter().map(|c| format!("{}\n{}", printable(&c.name), c.r#type)).collect();
                 let mut table = Table::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
                 for row in head {
                     table.row(row.iter().cloned());

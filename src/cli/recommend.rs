@@ -8,6 +8,7 @@ use crate::cli::exit::{OK, Outcome};
 use crate::cli::print;
 use crate::cli::table::Table;
 use crate::cli::trained::{TrainedArgs, doubt};
+use crate::stages::printable;
 
 /// Recommend items to a user with a trained model
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ pub(super) fn main(global: &Global, args: &RecommendArgs) -> Outcome {
 
 /// A raw id as a person writes it.
 pub(super) fn shown(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), |text| text.escape_debug().to_string())
+    id.as_str().map_or_else(|| id.to_string(), printable)
 }
 
 /// The fields of both objects.

@@ -15,6 +15,7 @@ use crate::cli::preview::{Preview, preview};
 use crate::cli::print;
 use crate::cli::table::{bytes, seconds};
 use crate::pipeline::{Node, Selection, State, World, plan};
+use crate::stages::printable;
 
 /// Show a stage: its parameters, its key, its files and their first rows
 #[derive(Debug, Args)]
@@ -158,7 +159,7 @@ fn text(stage: &Shown) -> String {
     let mut lines = vec![format!("{} ({}): {}", stage.name, stage.kind, stage.about)];
     let mut field = |name: &str, value: &str| {
         for (i, line) in value.lines().enumerate() {
-            lines.push(format!("  {:10}{}", if i == 0 { name } else { "" }, harmless(line)));
+            lines.push(format!("  {:10}{}", if i == 0 { name } else { "" }, printable(line)));
         }
     };
     let state = match stage.state {
@@ -192,12 +193,6 @@ fn text(stage: &Shown) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A text of a manifest without what a terminal would obey: a store may be shared.
-fn harmless(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
-}
-
 /// As text, also if it is none.
 fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
@@ -228,6 +223,6 @@ mod tests {
     #[test]
     fn a_forged_text_cannot_command_the_terminal() {
         // ESC ]0;x BEL sets the title of a window.
-        assert_eq!(harmless("caf\u{e9} \u{1b}]0;x\u{7}"), "caf\u{e9} \\u{1b}]0;x\\u{7}");
+        assert_eq!(printable("caf\u{e9} \u{1b}]0;x\u{7}"), "caf\u{e9} \\u{1b}]0;x\\u{7}");
     }
 }

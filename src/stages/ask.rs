@@ -7,6 +7,7 @@ use crate::artifacts::model::Model;
 use crate::artifacts::raw::RawTable;
 use crate::artifacts::split::Split;
 use crate::data::csr::Csr;
+use crate::data::frame::printable;
 use crate::data::lists::ListRows;
 use crate::eval::{self, Wanted, Watch};
 use crate::model::scorer::Scorer;
@@ -162,7 +163,7 @@ impl Trained {
 }
 
 fn unknown(what: &str, id: &str, table: &RawTable) -> Fault {
-    Fault::data(format!("there is no {what} `{}` in the split that the model was trained on", id.escape_debug())).help(
+    Fault::data(format!("there is no {what} `{}` in the split that the model was trained on", printable(id))).help(
         format!(
             "give the id as the data has it, {}; `{what}s.parquet` of the split lists all {} (filters may have dropped \
              others)",

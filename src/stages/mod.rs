@@ -27,6 +27,8 @@ mod split;
 mod synthesize;
 mod train;
 
+// For `cli`, which shows texts of the data too.
+pub use crate::data::frame::printable;
 pub use ask::{Predicted, Recommended, RecommendedItem, Trained};
 pub use audit::Audit;
 pub use binarise::Binarise;

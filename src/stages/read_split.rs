@@ -16,6 +16,9 @@ use crate::data::remap::names;
 use crate::stage::{Context, Fault, FileSpec, Output, ParamError, Port, Result, Source, SourceReader, Stage};
 use crate::stages::read::{check_files, open_source, parse};
 
+/// What the name and the number of an id take while they are written.
+const BYTES_AN_ID: u64 = 24;
+
 /// Reads a ready split with dense ids, such as those that papers publish: files on this machine, or those of the stage at
 /// the port `files` that begin with `prefix`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +117,13 @@ impl Stage for ReadSplit {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
+        // Names of all ids, whether or not a line has them.
+        let ids = u64::from(self.users.unwrap_or(0)) + u64::from(self.items.unwrap_or(0));
+        context.memory().check(
+            ids * BYTES_AN_ID,
+            &format!("a split of {ids} users and items"),
+            "give smaller `users` and `items`: one more than the largest id suffices",
+        )?;
         let limits = Limits::new(self.users, self.items);
         let files = Inputs { files: context.optional("files")?, stage: self, context };
         let read = |param: &str, lines: Lines| -> Result<Option<Columns>> {

@@ -48,7 +48,7 @@ impl Default for Recommend {
 impl Stage for Recommend {
     const KIND: &'static str = "recommend";
     const ABOUT: &'static str = "recommends to each user the items with the greatest scores";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] = &["first version", "the scores of popularity are its counts"];
     const INPUTS: &'static [Port] = &[Port::one::<Model>("model"), Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Recommendations>("recommendations")];
 

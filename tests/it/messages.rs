@@ -165,3 +165,17 @@ fn an_environment_variable_that_is_empty_is_named() {
     assert_eq!(refused.code, Some(2));
     assert!(refused.err.contains("NCF_PIPE_STORE is empty: unset it"), "{}", refused.err);
 }
+
+#[test]
+fn what_cannot_be_held_is_refused_before_it_is_built() {
+    let project = Project::new();
+    project.write("a.rating", "0\t0\t1\t1\n0\t1\t1\t1\n1\t0\t1\t1\n");
+    project.write("b.rating", "1\t1\t1\t1\n");
+    project.write(
+        "p.yaml",
+        "name: large\nstages:\n  split: {kind: read_split, format: ncf, train: a.rating, test: b.rating, items: 2147483647}\n",
+    );
+    let refused = project.run("p.yaml", &["--memory", "500MB"]).ends(2);
+    assert!(refused.err.contains("a split of 2147483647 users and items"), "{}", refused.err);
+    assert!(refused.err.contains("one more than the largest id suffices"), "{}", refused.err);
+}

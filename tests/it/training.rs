@@ -182,3 +182,26 @@ fn an_epoch_may_be_chosen_on_the_test_part_as_papers_do_and_everything_says_so()
     project.run("p.yaml", &["--set", "on=valid"]).ends(0);
     assert!(hit_rate().1.is_null());
 }
+
+#[test]
+fn beginning_with_a_model_of_other_rows_is_warned_of() {
+    let project = Project::new();
+    project.write(
+        "p.yaml",
+        r"
+name: start
+seed: 1
+stages:
+  ratings: {kind: synthesize, users: 40, items: 30, interactions: 500}
+  ids: {kind: remap, inputs: {interactions: ratings}}
+  one: {kind: split, inputs: {dataset: ids}, strategy: leave_one_out}
+  other: {kind: split, inputs: {dataset: ids}, strategy: ratio, order: random, test: 0.2}
+  before: {kind: train, inputs: {split: other}, model: {kind: gmf, factors: 4}, epochs: 1}
+  after: {kind: train, inputs: {split: one, start: before}, model: {kind: gmf, factors: 4}, epochs: 1}
+  same: {kind: train, inputs: {split: other, start: before}, model: {kind: gmf, factors: 4}, epochs: 2}
+",
+    );
+    let ran = project.run("p.yaml", &[]).ends(0);
+    assert!(ran.err.contains("`after`: the model connected as `start` was trained on other rows"), "{}", ran.err);
+    assert!(!ran.err.contains("`same`: the model connected"), "{}", ran.err);
+}

@@ -24,7 +24,7 @@ pub use groups::Footer;
 pub use meta::FrameMeta;
 pub use read::{ParquetFile, read_parquet};
 pub(crate) use view::first_row;
-pub use view::{RawIds, bools, dense_ids, has, no_column, raw_ids, slice};
+pub use view::{RawIds, bools, dense_ids, has, no_column, printable, raw_ids, slice};
 pub(crate) use write::{BUFFER, properties};
 pub use write::{FrameWriter, ROW_GROUP, with_missing, write_parquet};
 

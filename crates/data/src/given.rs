@@ -122,7 +122,7 @@ fn code(ids: &IdColumn, row: usize) -> i64 {
 fn show(ids: &IdColumn, row: usize) -> String {
     match ids {
         IdColumn::Int(ids) => format!("`{}`", ids[row]),
-        IdColumn::Str(ids) => format!("`{}`", ids.values[ids.codes[row] as usize].escape_debug()),
+        IdColumn::Str(ids) => format!("`{}`", crate::frame::printable(&ids.values[ids.codes[row] as usize])),
     }
 }
 

@@ -310,6 +310,10 @@ fn refuse_empty(strategy: &Strategy, parts: &Parts) -> Result<()> {
                     parts.new_users
                 ),
                 Strategy::GlobalTime { .. } => "move the cuts: many interactions may have the same time".to_owned(),
+                Strategy::Ratio { .. } if name != "train" && parts.train > 0 => format!(
+                    "hold out more for `{name}`: its share of every user's interactions rounds to 0, or no user has \
+                     `min_interactions`"
+                ),
                 _ => "hold out less, or lower `min_interactions`: no user has enough interactions".to_owned(),
             };
             return Err(Fault::data(format!("0 interactions in part `{name}` after `split`")).help(help));

@@ -285,6 +285,21 @@ fn a_pinned_file_is_resumed_without_a_tag_and_fetched_whole_if_the_halves_do_not
 }
 
 #[test]
+fn a_file_with_another_checksum_is_given_up_after_one_more_download_however_it_arrives() {
+    let body = many(50_000);
+    let wrong = "0".repeat(64);
+    let told = body.clone();
+    // Every download comes in two halves.
+    let server = Server::new(move |_, asked| match asked.offset() {
+        Some(offset) => Reply::Raw(rest(&told, offset, "\"x\"")),
+        None => Reply::Raw(response("200 OK", &[format!("Content-Length: {}", told.len())], &told[..60_000])),
+    });
+    let (error, _) = get(&server, "/", |terms| terms.sha256 = Some(&wrong)).unwrap_err();
+    assert!(error.message.contains("has the SHA-256"), "{}", error.message);
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[test]
 fn a_part_left_by_a_killed_process_is_taken_up_only_if_it_is_sound() {
     let body = many(50_000);
     let told = body.clone();

@@ -169,6 +169,13 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
     let (gmf, mlp): (Option<Model>, Option<Model>) = (context.optional("gmf")?, context.optional("mlp")?);
     let fits = |name: &str, model: &Model| {
         if (model.config.n_users, model.config.n_items) == (split.n_users, split.n_items) {
+            if model.trained_on.as_deref().is_some_and(|digest| digest != split.train_digest()) {
+                context.warn(format!(
+                    "the model connected as `{name}` was trained on other rows than the training part of this split: if those \
+                     are of other ids, it begins with what it knows of others; if the held-out rows are among them, the \
+                     figures are better than for new data"
+                ));
+            }
             return Ok(());
         }
         Err(Fault::data(format!("the model connected as `{name}` has other numbers of users or items than the split"))

@@ -137,9 +137,15 @@ impl RawIds<'_> {
     pub fn show(&self, row: usize) -> String {
         match self {
             Self::Int(ids) => format!("`{}`", ids[row]),
-            Self::Str(ids) => format!("`{}`", ids.get(row).unwrap_or_default().escape_debug()),
+            Self::Str(ids) => format!("`{}`", printable(ids.get(row).unwrap_or_default())),
         }
     }
+}
+
+/// A text of the data as a person writes it, without what a terminal would obey.
+pub fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 /// The raw ids of a column.
@@ -163,5 +169,13 @@ pub fn raw_ids<'a>(frame: &'a DataFrame, name: &str) -> Result<RawIds<'a>> {
         }
         other => Err(Fault::data(format!("column `{name}` has the type {other}; raw ids are Int64 or String"))
             .help("connect a stage that gives raw ids, such as `read` or `filter`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_terminal_obeys_is_escaped_and_nothing_else() {
+        assert_eq!(super::printable("O'Neil \"caf\u{e9}\" \u{1b}[31m"), "O'Neil \"caf\u{e9}\" \\u{1b}[31m");
     }
 }

@@ -100,7 +100,7 @@ fn at_name(role: Role, wanted: &str, fields: &[String], names: &[&str], name: &s
             let what = format!("`{name}` has no column `{}` (`columns.{}`)", excerpt(wanted.as_bytes()), role.name());
             let help = match by_position(fields) {
                 Some(columns) => format!(
-                    "line 1 is {}, which look like data and not like names: give positions, as in `{columns}`",
+                    "line 1 is {}, which look like data and not like names: set `header: false` and give positions, as in `{columns}`",
                     list(fields)
                 ),
                 None => format!("its columns are {}", list(fields)),
@@ -117,6 +117,20 @@ fn by_position(fields: &[String]) -> Option<String> {
     let roles = [Role::User, Role::Item, Role::Rating, Role::Timestamp];
     let columns = roles.iter().zip(0..fields.len()).map(|(role, place)| format!("{}: {place}", role.name()));
     (numbers && fields.len() > 1).then(|| format!("columns: {{{}}}", columns.collect::<Vec<_>>().join(", ")))
+}
+
+/// Refuses to skip a line of data: all its fields are numbers, and not those that count columns, which pandas writes.
+pub(super) fn refuse_data_as_header(fields: &[String], columns: &ColumnMap, name: &str) -> Result<()> {
+    let counted = fields.iter().zip(0..).all(|(field, place): (_, usize)| field.trim() == place.to_string());
+    let by_name = Role::ALL.iter().any(|role| matches!(columns.get(*role), Some(ColumnRef::Name(_))));
+    if by_name || counted || by_position(fields).is_none() {
+        return Ok(());
+    }
+    Err(Fault::data(format!(
+        "{name}:1: the line would be skipped as a header, but it looks like data: {}",
+        list(fields)
+    ))
+    .help("set `header: false`; if they are names of columns, name them, as in `columns: {user: \"…\", item: \"…\"}`"))
 }
 
 /// The place of the likeliest usual name that the header has.
@@ -267,7 +281,7 @@ mod tests {
         no column of `f` is known as the item [its columns are `user_id`, `thing`: say with `columns: {item: …}` which one it is, or set `header: false` if line 1 is data]
         `f` has more than one column `user_id` [say with `columns` which one is meant, by its position counted from 0]
         `f` has no column `uzer` (`columns.user`) [its columns are `user_id`, `item_id`]
-        `f` has no column `uzer` (`columns.user`) [line 1 is `196`, `242`, `3`, which look like data and not like names: give positions, as in `columns: {user: 0, item: 1, rating: 2}`]
+        `f` has no column `uzer` (`columns.user`) [line 1 is `196`, `242`, `3`, which look like data and not like names: set `header: false` and give positions, as in `columns: {user: 0, item: 1, rating: 2}`]
         `columns.user` and `columns.item` are the same column of `f` [give each its own column]
         `columns.user` is 4, but `f` has 3 columns [positions count from 0; check `separator` and `format`]
         no column of `f` is known as the item [say with `columns: {item: …}` which one it is, by its position counted from 0]
@@ -275,5 +289,17 @@ mod tests {
         f:1: the line looks like a header: `user`, `item`, `rating` [set `header: true`]
         f:1: the line looks like a header: `user_id:token`, `item_id:token` [set `header: true`]
         ");
+    }
+
+    #[test]
+    fn a_first_line_of_data_is_not_skipped_as_a_header() {
+        let by = |text: &str| serde_json::from_str::<ColumnMap>(text).unwrap();
+        let positions = by(r#"{"user": 0, "item": 1}"#);
+        let refused = |line: &str, columns: &ColumnMap| refuse_data_as_header(&fields(line), columns, "f").is_err();
+        assert!(refused("196,242,3", &positions));
+        assert!(!refused("user,242,3", &positions));
+        // What pandas writes over columns without names.
+        assert!(!refused("0,1,2", &positions));
+        assert!(!refused("196,242,3", &by(r#"{"user": "196", "item": "242"}"#)));
     }
 }

@@ -190,6 +190,7 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
     if !options.header {
         return Ok((layout, 0));
     }
+    layout::refuse_data_as_header(&fields, &options.columns, name)?;
     let lines = memchr::memchr_iter(b'\n', &records[..end]).count() as u64;
     first.skip(end);
     Ok((layout, lines.max(1)))

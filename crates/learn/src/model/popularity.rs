@@ -63,9 +63,13 @@ pub struct ByCount {
 impl ByCount {
     /// Scores for items that `counts` users have, item by item.
     ///
-    /// The score of an item is the number of distinct smaller counts: the same order and the same ties as the counts,
-    /// but exact in an `f32`, which the counts would not be above 2^24.
+    /// The score of an item is its count; where one is above 2^24, which an `f32` does not hold exactly, it is the number
+    /// of distinct smaller counts: the same order and the same ties.
     pub fn new(n_users: usize, counts: &[u32]) -> Self {
+        const EXACT: u32 = 1 << 24;
+        if counts.iter().all(|&count| count <= EXACT) {
+            return Self { n_users, scores: counts.iter().map(|&count| count as f32).collect() };
+        }
         let mut distinct = counts.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
@@ -116,6 +120,6 @@ mod tests {
         let popularity = ByCount::new(2, &[1, 3]);
         let mut scores = [9.0; 4];
         popularity.score_all(&[0, 1], &mut scores).unwrap();
-        assert_eq!(scores, [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(scores, [1.0, 3.0, 1.0, 3.0]);
     }
 }
