@@ -1,7 +1,7 @@
 //! Files that a command is told to write: never those that a pipeline reads, and nothing that the store keeps.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::cli::common::{is_within, near};
@@ -15,6 +15,10 @@ pub(super) fn refuse(path: &Path, option: &str, file: &Path, graph: &Graph, worl
         Err(Failed::input(format!("`{option} {}` would write over {what}", path.display()))
             .help(format!("give `{option}` another file")))
     };
+    if fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo()) {
+        return Err(Failed::input(format!("`{option} {}` is a pipe, which would be waited for", path.display()))
+            .help(format!("give `{option}` a file")));
+    }
     if is_same(path, file) {
         return refused("the pipeline file");
     }

@@ -246,3 +246,33 @@ fn users_of_different_data_are_not_paired() {
     let said = project.ncf(&["compare", "p.yaml"]).ends(0);
     assert!(said.err.contains("equal user ids are different users"), "{}", said.err);
 }
+
+#[test]
+fn runs_that_share_not_all_metrics_or_seeds_are_compared_in_what_they_share() {
+    let project = Project::new();
+    let sweep = SWEEP.replace(
+        "split: split, pool: pool}, metrics: [hr, ndcg], k: [5]}",
+        "split: split, pool: pool}, metrics: [hr], k: [K]}",
+    );
+    let sweep = sweep.replacen("k: [K]", "k: [5]", 1).replacen("k: [K]", "k: [5, 10]", 1);
+    let sweep = sweep.replace("ndcg@5", "hr@5").replace(
+        "matrix: {gamma: \"${gammas}\", seed: \"${seeds}\"}",
+        "matrix: {gamma: \"${gammas}\", seed: [2, 3, 4]}",
+    );
+    project.write("p.yaml", sweep);
+    let ran = project.run("p.yaml", &[]).ends(0);
+    assert!(ran.err.contains("repetitions 4 only of `of_focal gamma=0.5`, and 1 only of `of_bce`"), "{}", ran.err);
+    let results = json(&project, "outputs/sweep/results/results.json");
+    let tests = results["tests"].as_array().unwrap();
+    let of = |metric: &str, over: &str| {
+        let found = tests.iter().filter(|test| test["metric"] == metric && test["over"] == over);
+        found.map(|test| (test["n"].as_u64().unwrap(), test["why_not"].clone())).collect::<Vec<_>>()
+    };
+    assert!(of("hr@5", "users").iter().all(|(n, why_not)| *n == 80 && why_not.is_null()), "{tests:?}");
+    assert!(of("hr@5", "seeds").iter().all(|(n, _)| *n == 2), "{tests:?}");
+    let missing = of("hr@10", "users");
+    assert!(
+        !missing.is_empty() && missing.iter().all(|(_, why_not)| why_not == "`of_bce[seed=1]` has no `hr@10`"),
+        "{tests:?}"
+    );
+}

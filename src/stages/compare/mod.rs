@@ -135,6 +135,10 @@ impl Stage for Compare {
             for protocol in distinct(rows.iter().map(|row| row.protocol.as_str())) {
                 let place = groups::find_baseline(&found, baseline, protocol)?;
                 groups::differences(&mut found, place);
+                let over_seeds = self.tests.iter().any(|test| test.over == Over::Seeds);
+                for warning in over_seeds.then(|| unpaired(&found, place)).into_iter().flatten() {
+                    context.warn(warning);
+                }
                 let terms = Terms {
                     rows: &rows,
                     per_user: &per_user,
@@ -153,6 +157,32 @@ impl Stage for Compare {
         tables::write(&comparison, self.level, context)?;
         comparison.write(Self::KIND, context)
     }
+}
+
+/// Groups whose repetitions are not all those of the baseline: what is shown of them is of all, a test over repetitions of
+/// those that both have.
+fn unpaired(found: &[Members], baseline: usize) -> Vec<String> {
+    let base = &found[baseline];
+    let others = found.iter().enumerate().filter(|(place, members)| {
+        *place != baseline
+            && members.group.protocol == base.group.protocol
+            && base.seeds.len().min(members.seeds.len()) > 1
+    });
+    let alone = |one: &Members, other: &Members| {
+        let left: Vec<&str> = one.seeds.iter().filter(|seed| !other.seeds.contains(seed)).map(String::as_str).collect();
+        (!left.is_empty()).then(|| format!("{} only of `{}`", left.join(", "), one.group.name))
+    };
+    let said = |members: &Members| {
+        let sides: Vec<String> = [alone(members, base), alone(base, members)].into_iter().flatten().collect();
+        (!sides.is_empty()).then(|| {
+            format!(
+                "protocol `{}`: repetitions {}: means and differences are of all of them, tests over seeds of those that both have",
+                base.group.protocol,
+                sides.join(", and ")
+            )
+        })
+    };
+    others.filter_map(|(_, members)| said(members)).collect()
 }
 
 impl Compare {

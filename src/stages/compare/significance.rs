@@ -144,6 +144,8 @@ fn values(terms: &Terms<'_>, members: &Members, metric: &str, over: Over) -> Res
             .filter(|(_, seed)| !seed.is_empty())
             .filter_map(|(row, seed)| Some((seed.clone(), terms.rows[*row].figure(metric)?)))
             .collect()),
+        // A run that does not measure it has no such column.
+        Over::Users if lacking(terms, members, metric).is_some() => Ok(BTreeMap::new()),
         Over::Users => {
             let mut sums: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
             for row in &members.rows {
@@ -157,6 +159,11 @@ fn values(terms: &Terms<'_>, members: &Members, metric: &str, over: Over) -> Res
             Ok(whole.map(|(user, (sum, n))| (format!("{user:010}"), sum / n as f64)).collect())
         }
     }
+}
+
+/// A run of a group that has no figure of a metric.
+fn lacking<'a>(terms: &Terms<'a>, members: &Members, metric: &str) -> Option<&'a Row> {
+    members.rows.iter().map(|row| &terms.rows[*row]).find(|row| row.figure(metric).is_none())
 }
 
 fn one(
@@ -213,6 +220,12 @@ fn one(
         test.n = 0;
         (test.difference, test.d_z, test.rank_biserial) = (None, None, None);
         test.why_not = Some("they were evaluated on different data: equal user ids are different users".to_owned());
+        return test;
+    }
+    if spec.over == Over::Users
+        && let Some(row) = lacking(terms, members, metric).or_else(|| lacking(terms, base, metric))
+    {
+        test.why_not = Some(format!("`{}` has no `{metric}`", row.stage));
         return test;
     }
     match outcome {

@@ -270,7 +270,7 @@ fn popularity_counts_users() {
     let weights = run(&model, &train).weights;
     assert_eq!(weights.whole("item_counts").unwrap(), [0, 3, 0, 2]);
     // The order and the ties of the counts.
-    assert_eq!(scores(&model, &weights, &train)[..4], [0.0, 2.0, 0.0, 1.0]);
+    assert_eq!(scores(&model, &weights, &train)[..4], [0.0, 3.0, 0.0, 2.0]);
 }
 
 #[test]
