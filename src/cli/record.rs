@@ -28,9 +28,10 @@ pub(super) struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// The file of events, if there is to be one.
-    pub(super) fn events(&self) -> Option<&Path> {
-        self.events.as_deref()
+    /// What is to be written, by the option that names it.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [("--events", self.events.as_deref()), ("--tensorboard", self.tensorboard.as_deref())];
+        all.into_iter().filter_map(|(option, path)| Some((option, path?)))
     }
 
     /// Opens the file of events.
@@ -47,6 +48,12 @@ impl RecordArgs {
             Ok::<_, Failed>(Mutex::new(BufWriter::new(file)))
         };
         let events = self.events.as_ref().map(open).transpose()?;
+        if let Some(dir) = &self.tensorboard {
+            fs::create_dir_all(dir).map_err(|error| {
+                Failed::io(format!("cannot make the directory `{}`", dir.display()), &error)
+                    .help("give `--tensorboard` a directory, or the name of one that can be made")
+            })?;
+        }
         Ok(Recorder { inner, events, tensorboard: self.tensorboard.clone(), trouble: Mutex::default() })
     }
 }

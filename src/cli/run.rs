@@ -153,8 +153,8 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     let named = |node: &&Node| only.is_empty() || only.iter().any(|name| *name == node.stage || *name == node.name());
     let nodes = graph.order().iter().map(|id| graph.node(*id)).filter(named);
     check_outputs(&world.outputs, nodes.map(|node| node.view_path(&graph.pipeline)))?;
-    if let Some(events) = args.record.events() {
-        target::refuse(events, "--events", &args.file.file, &graph, &world)?;
+    for (option, path) in args.record.targets() {
+        target::refuse(path, option, &args.file.file, &graph, &world)?;
     }
     world.store.sweep();
     let console = Console::new();

@@ -78,3 +78,19 @@ fn outputs_are_neither_in_the_store_nor_in_the_place_of_a_file() {
     assert!(said.contains("is in the way of the outputs") && said.contains("move it away"), "{said}");
     assert_eq!(fs::read_to_string(project.path("outputs/p/ids")).unwrap(), "mine");
 }
+
+#[test]
+fn what_cannot_be_followed_is_refused_before_anything_runs() {
+    let project = project();
+    let pipe = project.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = project.run("p.yaml", &["--events", "pipe"]).ends(2);
+    assert!(refused.err.contains("`--events pipe` is a pipe"), "{}", refused.err);
+    let refused = project.run("p.yaml", &["--tensorboard", "in.tsv"]).ends(2);
+    assert!(refused.err.contains("`--tensorboard in.tsv` would write over a file that the stage `read` reads"));
+    let refused = project.run("p.yaml", &["--tensorboard", ".ncf-pipe/curves"]).ends(2);
+    assert!(refused.err.contains("would write over the store"), "{}", refused.err);
+    project.write("file", "");
+    let refused = project.run("p.yaml", &["--tensorboard", "file/curves"]).ends(3);
+    assert!(refused.err.contains("give `--tensorboard` a directory"), "{}", refused.err);
+}
