@@ -188,8 +188,14 @@ impl<'de> Deserialize<'de> for Means {
 /// Whether this is the name of a figure of the lists of all users, as `coverage@10`: no user has a value of it, and what
 /// is better depends on what is wanted.
 pub fn is_of_lists(name: &str) -> bool {
-    matches!(name.split('@').next(), Some("coverage" | "gini" | "arp" | "popularity_lift"))
+    name.split('@').next().is_some_and(|figure| OF_LISTS.contains(&figure))
 }
+
+/// Figures of the lists of all users together.
+pub const OF_LISTS: [&str; 4] = ["coverage", "gini", "arp", "popularity_lift"];
+
+/// What stands before the names of metrics of the popularity baseline.
+pub const OF_POPULARITY: &str = "popularity.";
 
 /// The content of `per_user.parquet`: a row for each evaluated user, ascending.
 #[derive(Debug, Clone, Default, PartialEq)]

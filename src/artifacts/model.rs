@@ -35,6 +35,8 @@ pub struct Model {
     pub trained_on: Option<String>,
     /// The part of the split that should only judge the model, and by which its epoch was chosen all the same: `test`.
     pub chosen_on: Option<String>,
+    /// The digest of the training rows of the model that it began with, if they are others than its own.
+    pub begun_on: Option<String>,
 }
 
 /// The content of `trained_on.json`.
@@ -44,6 +46,8 @@ struct TrainedOn {
     train_digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chosen_on: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_on: Option<String>,
 }
 
 /// The content of `history.parquet`, a row for each epoch and each validation: `epoch` (Int32, from 1), `step` (Int64),
@@ -113,7 +117,8 @@ impl Model {
         context.write_json(CONFIG, &self.config)?;
         context.write_json(SUMMARY, &Summary::of(&self.config).map_err(|error| failed(SUMMARY, error))?)?;
         if let Some(train_digest) = self.trained_on.clone() {
-            context.write_json(TRAINED_ON, &TrainedOn { train_digest, chosen_on: self.chosen_on.clone() })?;
+            let (chosen_on, begun_on) = (self.chosen_on.clone(), self.begun_on.clone());
+            context.write_json(TRAINED_ON, &TrainedOn { train_digest, chosen_on, begun_on })?;
         }
         if history.train_loss.is_empty() {
             return Ok(());
@@ -190,8 +195,9 @@ impl Artifact for Model {
             Fault::data(format!("`{TRAINED_ON}` of stage `{}`: {error}", dir.producer))
                 .help(format!("run it again with `--force {}`", dir.producer))
         })?;
-        let (trained_on, chosen_on) = trained_on.map_or((None, None), |seen| (Some(seen.train_digest), seen.chosen_on));
-        Ok(Self { config, weights, trained_on, chosen_on })
+        let (trained_on, chosen_on, begun_on) =
+            trained_on.map_or((None, None, None), |seen| (Some(seen.train_digest), seen.chosen_on, seen.begun_on));
+        Ok(Self { config, weights, trained_on, chosen_on, begun_on })
     }
 }
 
@@ -218,6 +224,7 @@ mod tests {
             config,
             trained_on: Some("ab".to_owned()),
             chosen_on: None,
+            begun_on: None,
         }
     }
 

@@ -114,12 +114,43 @@ pub(super) struct WorldArgs {
     #[command(flatten)]
     store: StoreArgs,
     /// Where the outputs are shown, as `DIR/<pipeline>/<stage>/…`
-    #[arg(long, value_name = "DIR", default_value = "outputs", env = "NCF_PIPE_OUTPUTS")]
+    #[arg(long, value_name = "DIR", default_value = "outputs", env = OUTPUTS)]
     outputs: PathBuf,
     /// Whether stored files that nothing reads in this run are hashed again, or trusted by size and times
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     verify: Verify,
 }
+
+/// The command `ncf-pipe VERB FILE` with what this command line says of params, directories and store.
+pub(super) fn same(verb: &str, global: &Global, file: &FileArgs, world: &WorldArgs) -> String {
+    let mut words = vec!["ncf-pipe".to_owned(), verb.to_owned(), quoted(&file.file.display().to_string())];
+    words.extend(file.sets.iter().map(|set| format!("--set {}", quoted(set))));
+    let places = [
+        ("--workdir", &global.workdir, ".", None),
+        ("--store", &world.store.store, ".ncf-pipe", std::env::var_os(print::STORE)),
+        ("--outputs", &world.outputs, "outputs", std::env::var_os(OUTPUTS)),
+    ];
+    for (option, path, default, variable) in places {
+        // What the environment says, it says to the next command as well.
+        if path.as_os_str() != variable.unwrap_or_else(|| default.into()) {
+            words.push(format!("{option} {}", quoted(&path.display().to_string())));
+        }
+    }
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,+:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Where the outputs are, if the command line does not say it.
+const OUTPUTS: &str = "NCF_PIPE_OUTPUTS";
 
 /// The directory of the outputs that takes in what a store that can only be read lacks.
 const BESIDE: &str = ".ncf-pipe";
@@ -179,5 +210,18 @@ impl WorldArgs {
                 Verify::Always => Trust::Always,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(quoted("pipelines/x.yaml"), "pipelines/x.yaml");
+        assert_eq!(quoted("train[factors=8]"), "'train[factors=8]'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::artifacts::comparison::Comparison;
 use crate::artifacts::metrics::{Means, Metrics, names, protocols};
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, same};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::stored::Stored;
@@ -29,7 +29,7 @@ pub(super) struct CompareArgs {
     world: WorldArgs,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
@@ -65,9 +65,8 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
         }
     }
     if comparisons.is_empty() && evaluations.is_empty() {
-        let file = args.file.file.display();
         return Err(Failed::input("there are no results yet: no evaluation of the pipeline has run as it is now")
-            .help(format!("run it first: `ncf-pipe run {file}`")));
+            .help(format!("run it first: `{}`", same("run", global, &args.file, &args.world))));
     }
     if args.json {
         let comparisons: BTreeMap<&String, &Comparison> =
@@ -87,7 +86,8 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     let missing =
         stored.plan.stages.iter().filter(|stage| stage.key.is_none() && wanted(&stage.name, &stage.name)).count();
     if missing > 0 {
-        print::note(&format!("{missing} stages have not run as the pipeline is now; `ncf-pipe plan` says why"));
+        let plan = same("plan", global, &args.file, &args.world);
+        print::note(&format!("{missing} stages have not run as the pipeline is now; `{plan}` says why"));
     }
     Ok(OK)
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::Global;
+use crate::cli::common::quoted;
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::schema::pipeline_schema;
-use crate::cli::trained::quoted;
 
 const QUICKSTART: &str = include_str!("../../pipelines/quickstart.yaml");
 const GITIGNORE: &str = "# Made by ncf-pipe: the store, and the view of it\n/.ncf-pipe\n/outputs\n";

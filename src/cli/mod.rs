@@ -115,6 +115,7 @@ pub fn main() -> ExitCode {
     exit::hide_panics();
     signals::ignore_requests();
     logging::start(&cli.global);
+    let wants_json = cli.command.wants_json();
     let outcome = exit::caught(|| match cli.command {
         Command::Run(_) | Command::Show(_) | Command::Recommend(_) | Command::Predict(_) => {
             threads::check()?;
@@ -122,7 +123,32 @@ pub fn main() -> ExitCode {
         }
         _ => work(cli),
     });
+    if let (true, Err(failed)) = (wants_json, &outcome) {
+        // Whoever reads the answer finds one.
+        print::json(&serde_json::json!({"ok": false, "error": failed.to_string()}), false);
+    }
     exit::code(outcome)
+}
+
+impl Command {
+    /// Whether one JSON object or array is promised; `run` keeps its promise itself, with its own object.
+    fn wants_json(&self) -> bool {
+        match self {
+            Self::Plan(args) => args.json,
+            Self::Show(args) => args.json,
+            Self::Recommend(args) => args.model.json,
+            Self::Predict(args) => args.model.json,
+            Self::Compare(args) => args.json,
+            Self::Store(command) => command.wants_json(),
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Dag(_)
+            | Self::Report(_)
+            | Self::Schema(_)
+            | Self::Init(_)
+            | Self::Completions(_) => false,
+        }
+    }
 }
 
 /// Does what the command line says.

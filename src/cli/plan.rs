@@ -30,7 +30,7 @@ pub(super) struct PlanArgs {
     why: bool,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn main(global: &Global, args: &PlanArgs) -> Outcome {

@@ -13,7 +13,7 @@ use crate::cli::trained::{TrainedArgs, doubt};
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
     #[command(flatten)]
-    model: TrainedArgs,
+    pub(super) model: TrainedArgs,
     /// The item, by the id that the data has
     #[arg(short, long, value_name = "ID", allow_hyphen_values = true)]
     item: String,

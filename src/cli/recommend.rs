@@ -14,7 +14,7 @@ use crate::stages::printable;
 #[derive(Debug, Args)]
 pub(super) struct RecommendArgs {
     #[command(flatten)]
-    model: TrainedArgs,
+    pub(super) model: TrainedArgs,
     /// How many items
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     k: u32,

@@ -74,7 +74,7 @@ fn now() -> f64 {
 }
 
 impl Recorder<'_> {
-    /// A log that cannot be written is worth a warning, not the run.
+    /// A log that cannot be written does not stop the run; how it ended says it again.
     fn failed(&self, what: &Path, error: &dyn std::fmt::Display) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_none() {
@@ -116,7 +116,13 @@ impl Recorder<'_> {
     }
 
     /// Writes the curves of stages that did not have to run, where they are not there yet, and the end of the run.
-    pub(super) fn finish(&self, report: &RunReport, outputs: &Path) {
+    /// Gives back what could not be written, the first of all.
+    pub(super) fn finish(&self, report: &RunReport, outputs: &Path) -> Option<String> {
+        self.write_end(report, outputs);
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn write_end(&self, report: &RunReport, outputs: &Path) {
         self.event(json!({
             "event": "finished_run", "pipeline": report.pipeline, "ok": report.ok, "seconds": report.seconds,
         }));

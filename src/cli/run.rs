@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cache;
 use crate::cli::Global;
 use crate::cli::common::{FileArgs, WorldArgs, save_memo};
-use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome, code_of};
+use crate::cli::exit::{BAD_INPUT, Failed, IO, OK, Outcome, code_of};
 use crate::cli::progress::Console;
 use crate::cli::record::RecordArgs;
 use crate::cli::store::{duration, size};
@@ -159,8 +159,12 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     world.store.sweep();
     let console = Console::new();
     let recorder = args.record.start(&console)?;
-    let report = pipeline::run(&graph, &world, &options, &recorder)?;
-    recorder.finish(&report, &world.outputs);
+    let mut report = pipeline::run(&graph, &world, &options, &recorder)?;
+    let unwritten = recorder.finish(&report, &world.outputs);
+    let unwritten = unwritten.map(|what| format!("events or curves of the run are not all written down: {what}"));
+    let stopped = signals::received().filter(|_| !report.ok && report.failure().is_none());
+    let stopped = stopped.map(|signal| format!("stopped by signal {signal}: the same command goes on from here"));
+    report.error = stopped.or_else(|| unwritten.clone());
     // Its bars would stand below the summary.
     drop(console);
     save_memo(&world.store);
@@ -178,7 +182,16 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
     if args.check_determinism && report.ok {
         print::note("every stage wrote the same bytes twice; nothing was published from the second runs");
     }
-    Ok(exit_code(&report))
+    let code = exit_code(&report);
+    if let Some(what) = unwritten {
+        print::error(
+            &what,
+            Some("the outputs of the run are not touched by it; free some space, or write elsewhere, and run again"),
+        );
+        // What was asked for is not all there.
+        return Ok(if code == OK { IO } else { code });
+    }
+    Ok(code)
 }
 
 /// Refuses outputs that cannot be written, at any of these places in `dir`, before anything is computed for them.

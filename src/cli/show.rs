@@ -32,7 +32,7 @@ pub(super) struct ShowArgs {
     world: WorldArgs,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Cells that are named before they are shown.

@@ -25,6 +25,18 @@ pub(super) enum StoreCommand {
     Du(DuArgs),
 }
 
+impl StoreCommand {
+    /// Whether JSON is asked for.
+    pub(super) fn wants_json(&self) -> bool {
+        match self {
+            Self::Ls(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Gc(args) => args.json,
+            Self::Du(args) => args.json,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct LsArgs {
     #[command(flatten)]

@@ -6,7 +6,7 @@ use crate::artifacts::cells::shown;
 use crate::artifacts::model::Model;
 use crate::artifacts::split::Split;
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, quoted, same};
 use crate::cli::exit::Failed;
 use crate::cli::stored::Stored;
 use crate::pipeline::{Graph, Node, State};
@@ -55,10 +55,10 @@ impl TrainedArgs {
             return Err(Failed::input(format!("stage `{}` reads no split, so its raw ids are not known", node.name()))
                 .help(models(graph)));
         };
-        let model = self.artifact(&stored, node, Model::KIND)?;
-        let split = self.artifact(&stored, graph.node(split.from), Split::KIND)?;
+        let model = self.artifact(global, &stored, node, Model::KIND)?;
+        let split = self.artifact(global, &stored, graph.node(split.from), Split::KIND)?;
         let trained = Trained::load(&model, &split).map_err(|error| {
-            let again = error.damaged.is_some().then(|| self.command(&node.name()));
+            let again = error.damaged.is_some().then(|| self.command(global, &node.name()));
             match again {
                 Some(command) => Failed::from(error).help(format!("`{command}` makes it again")),
                 None => error.into(),
@@ -84,7 +84,7 @@ impl TrainedArgs {
     }
 
     /// An output of a stage that is fresh.
-    fn artifact(&self, stored: &Stored, node: &Node, kind: &str) -> Result<ArtifactDir, Failed> {
+    fn artifact(&self, global: &Global, stored: &Stored, node: &Node, kind: &str) -> Result<ArtifactDir, Failed> {
         let name = node.name();
         if stored.manifest(node).is_none() {
             // Producers come first: the one where it begins, not those that wait for it.
@@ -95,23 +95,20 @@ impl TrainedArgs {
             let failed = Failed::input(format!("stage `{name}` has not run as the pipeline is now: {whose}{why}"));
             let can_run = first.is_none_or(|stage| stage.state != State::Error);
             let first = if can_run { "run it first" } else { "put that right, then run it" };
-            return Err(failed.help(format!("{first}: `{}`", self.command(&name))));
+            return Err(failed.help(format!("{first}: `{}`", self.command(global, &name))));
         }
         stored.artifact(node, kind).ok_or_else(|| {
             Failed::input(format!("stage `{name}` wrote no {kind}")).help(format!(
                 "run it again: `{} --force {}`",
-                self.command(&name),
+                self.command(global, &name),
                 quoted(&name)
             ))
         })
     }
 
     /// The command that makes a stage fresh.
-    fn command(&self, stage: &str) -> String {
-        let mut words = vec!["ncf-pipe".to_owned(), "run".to_owned(), quoted(&self.file.file.display().to_string())];
-        words.extend(self.file.sets.iter().map(|set| format!("--set {}", quoted(set))));
-        words.push(format!("--only {}", quoted(stage)));
-        words.join(" ")
+    fn command(&self, global: &Global, stage: &str) -> String {
+        format!("{} --only {}", same("run", global, &self.file, &self.world), quoted(stage))
     }
 }
 
@@ -126,16 +123,6 @@ fn models(graph: &Graph) -> String {
     format!("stages that do: {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
 }
 
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,+:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// What to know about scores for somebody of whom the model has seen nothing.
 pub(super) fn doubt(user: &serde_json::Value, train_items: usize) -> Option<String> {
     let nothing = || {
@@ -143,17 +130,4 @@ pub(super) fn doubt(user: &serde_json::Value, train_items: usize) -> Option<Stri
         format!("warning: the model has learnt nothing about user `{user}`, who has no training interactions")
     };
     (train_items == 0).then(nothing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell_where_they_must_be() {
-        assert_eq!(quoted("pipelines/x.yaml"), "pipelines/x.yaml");
-        assert_eq!(quoted("train[factors=8]"), "'train[factors=8]'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -12,6 +12,8 @@ use crate::fetch::{Error, Hooks, Result, Settings, Url};
 
 /// How often it is asked whether to stop.
 const POLL: Duration = Duration::from_millis(100);
+/// After which silence of a server it is said that it is waited for.
+const SILENT: Duration = Duration::from_secs(10);
 const CHUNK: usize = 128 << 10;
 
 /// Makes requests. Connections are kept for the next one.
@@ -128,7 +130,7 @@ impl Client {
             let what = format!("no thread can be made for it ({error})");
             let _ = failed.send(Event::Failed(Failure { why: Why::Passing, what, help: None }));
         }
-        Exchange { received }
+        Exchange { received, host: url.host().to_owned() }
     }
 
     /// Breaks off all connections, so that no thread stays behind.
@@ -141,18 +143,26 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Exchange {
     received: Receiver<Event>,
+    host: String,
 }
 
 impl Exchange {
     /// The next thing that happens; [`Kind::Cancelled`](crate::fetch::Kind) when the caller wants to stop.
     pub(super) fn next(&self, hooks: Hooks<'_>) -> Result<Event> {
+        let since = std::time::Instant::now();
+        let mut is_said = false;
         loop {
             if (hooks.cancelled)() {
                 return Err(Error::cancelled());
             }
             match self.received.recv_timeout(POLL) {
                 Ok(event) => return Ok(event),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if !is_said && since.elapsed() >= SILENT {
+                        is_said = true;
+                        tracing::warn!("`{}` has sent nothing for {} s: still waiting", self.host, SILENT.as_secs());
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     let what = "the request was abandoned".to_owned();
                     return Ok(Event::Failed(Failure { why: Why::Passing, what, help: None }));

@@ -218,7 +218,13 @@ impl Task<'_> {
                     _ => "",
                 };
                 let error = Error::data(format!("`{url}` answers with status {status}{what}"));
-                return Err(Ended::For(error.help("check the URL: the file may have moved")));
+                let help = match status {
+                    401 | 403 => {
+                        "the server lets only some in, or no programs: download it by other means, and give the file with `local`"
+                    }
+                    _ => "check the URL: the file may have moved",
+                };
+                return Err(Ended::For(error.help(help)));
             }
         }
         if part.total().is_some_and(|total| total > self.request.size_limit) {

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!((done.fact("rows_in"), done.fact("rows")), (json!(4), json!(3)));
         let config = Config::from_json(br#"{"model":{"kind":"popularity"},"n_users":3,"n_items":5}"#).unwrap();
         let trained_on = Some(part.train_digest().to_owned());
-        let model = Model { config, weights: Weights::default(), trained_on, chosen_on: None };
+        let model = Model { config, weights: Weights::default(), trained_on, chosen_on: None, begun_on: None };
         assert!(model.check_split(&whole).is_ok() && model.check_split(&part).is_ok());
         let mut twice = Bench::new();
         twice.connect("split", "part", |context| part.copy(context).unwrap());

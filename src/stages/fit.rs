@@ -75,6 +75,10 @@ impl Stage for Fit {
         };
         let config = Config { model: self.model.clone().into(), n_users: split.n_users, n_items: split.n_items };
         let trained_on = Some(split.train_digest().to_owned());
-        Model { config, weights: fitted.weights, trained_on, chosen_on: None }.write(history, Self::KIND, context)
+        Model { config, weights: fitted.weights, trained_on, chosen_on: None, begun_on: None }.write(
+            history,
+            Self::KIND,
+            context,
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! Helps for names that do not exist.
 
-use crate::stage::{Connected, ParamError};
+use crate::artifacts::metrics::OF_POPULARITY;
+use crate::stage::{Connected, Measures, ParamError};
 
 /// Refuses an axis of repetitions that no run has. The default need not be one: then nothing is repeated.
 pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<(), ParamError> {
@@ -10,6 +11,60 @@ pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<
     }
     let help = known(repeat, "axes of the connected runs", axes().map(String::as_str));
     Err(ParamError::new("repeat", format!("no connected run is of a matrix with the axis `{repeat}`")).help(help))
+}
+
+/// What all these runs measure together, without the metrics of their popularity baselines; `None` if it is not known of
+/// one of them.
+pub(super) fn measured(runs: &[Connected]) -> Option<Measures> {
+    let mut all = Measures::new();
+    for run in runs {
+        for (protocol, names) in run.measures.as_ref()? {
+            let own = names.iter().filter(|name| !name.starts_with(OF_POPULARITY)).cloned();
+            all.entry(protocol.clone()).or_default().extend(own);
+        }
+    }
+    Some(all)
+}
+
+/// Refuses a metric that none of these results has, in the protocol if one is given.
+///
+/// # Errors
+/// Names `parameter`, or `protocol_parameter` where results have no such protocol, or several and none is given.
+pub(super) fn refuse_unmeasured(
+    metric: &str,
+    protocol: Option<&str>,
+    there: &Measures,
+    [parameter, protocol_parameter]: [&str; 2],
+) -> Result<(), ParamError> {
+    let protocols = || there.keys().map(String::as_str);
+    let names = match protocol {
+        Some(protocol) => match there.get(protocol) {
+            Some(names) => names,
+            None => {
+                return Err(ParamError::new(protocol_parameter, format!("no result is of the protocol `{protocol}`"))
+                    .help(known(protocol, "protocols of the results", protocols())));
+            }
+        },
+        None if there.len() > 1 => {
+            let both: Vec<&str> = protocols().collect();
+            return Err(ParamError::new(
+                protocol_parameter,
+                format!("results are of the protocols {}", both.join(" and ")),
+            )
+            .help("say which: `protocol: full` or `protocol: sampled`"));
+        }
+        None => match there.values().next() {
+            Some(names) => names,
+            None => return Ok(()),
+        },
+    };
+    if names.contains(metric) {
+        return Ok(());
+    }
+    Err(ParamError::new(parameter, format!("no result has the metric `{metric}`")).help(format!(
+        "{}; `metrics` and `k` of the evaluating stage say which are computed",
+        known(metric, "there are", names.iter().map(String::as_str))
+    )))
 }
 
 /// The axis of repetitions by default.

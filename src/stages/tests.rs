@@ -93,7 +93,7 @@ impl Bench {
             (parameter.name.clone(), tensor.unwrap())
         });
         let weights = Weights::from_tensors(tensors.collect());
-        let model = Model { config, weights, trained_on: None, chosen_on: None };
+        let model = Model { config, weights, trained_on: None, chosen_on: None, begun_on: None };
         self.connect("model", "train", |context| model.write(History::default(), "train", context).unwrap());
     }
 

@@ -296,6 +296,7 @@ fn a_stopped_run_says_so_and_resumes_to_the_same_bytes() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         let ran = Ran::of(child.wait_with_output().unwrap()).ends(code);
         assert!(ran.with("skipped").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
+        assert!(ran.json()["error"].as_str().unwrap().starts_with("stopped by signal"), "{}", ran.out);
         let ran = project.run("q.yaml", &["--set", "epochs=4000"]).ends(0);
         assert!(ran.with("ran").ends_with(&["train".to_owned(), "evaluate".to_owned()]));
         let facts = &ran.json()["stages"][5]["facts"];

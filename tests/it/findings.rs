@@ -111,7 +111,7 @@ fn figures_are_svg_and_png() {
     project.write("bad.yaml", bad);
     let said = project.run("bad.yaml", &[]).ends(2);
     assert!(
-        said.err.contains("no result has the metric `ndcg@7`") && said.err.contains("there is hr@5, ndcg@5"),
+        said.err.contains("no result has the metric `ndcg@7`") && said.err.contains("there are: `hr@5`, `ndcg@5`"),
         "{}",
         said.err
     );
@@ -275,4 +275,25 @@ fn runs_that_share_not_all_metrics_or_seeds_are_compared_in_what_they_share() {
         !missing.is_empty() && missing.iter().all(|(_, why_not)| why_not == "`of_bce[seed=1]` has no `hr@10`"),
         "{tests:?}"
     );
+}
+
+#[test]
+fn what_no_run_will_have_is_refused_before_anything_runs() {
+    let project = Project::new();
+    for (old, new, said) in [
+        ("baseline: of_bce", "baseline: of_focal", "2 groups of runs are the `baseline`: `of_focal gamma=0.5`,"),
+        ("baseline: of_bce", "baseline: of_bce\n    metrics: [ndcg@10]", "no connected run has the metric `ndcg@10`"),
+        ("{kind: bars, metric: ndcg@5}", "{kind: bars, metric: ndcg@50}", "no result has the metric `ndcg@50`"),
+        (
+            "{kind: bars, metric: ndcg@5}",
+            "{kind: bars, metric: ndcg@5, protocol: full}",
+            "no result is of the protocol `full`",
+        ),
+        ("metric: ndcg@5, view: ecdf", "metric: ndgc@5, view: ecdf", "did you mean `ndcg@5`?"),
+    ] {
+        assert!(SWEEP.contains(old));
+        project.write("p.yaml", SWEEP.replace(old, new));
+        let refused = project.ncf(&["check", "p.yaml"]).ends(2);
+        assert!(refused.err.contains(said), "{new}: {}", refused.err);
+    }
 }

@@ -94,3 +94,39 @@ fn what_cannot_be_followed_is_refused_before_anything_runs() {
     let refused = project.run("p.yaml", &["--tensorboard", "file/curves"]).ends(3);
     assert!(refused.err.contains("give `--tensorboard` a directory"), "{}", refused.err);
 }
+
+#[test]
+fn events_that_cannot_be_written_down_are_told_of_at_the_end() {
+    let project = project();
+    let ran = project.run("p.yaml", &["--events", "/dev/full"]).ends(3);
+    assert!(ran.err.contains("error: events or curves of the run are not all written down"), "{}", ran.err);
+    let report = ran.json();
+    assert!(report["ok"] == true && report["error"].as_str().unwrap().contains("No space left"), "{report}");
+    // The run was whole.
+    assert!(project.run("p.yaml", &[]).ends(0).with("ran").is_empty());
+}
+
+#[test]
+fn whoever_asks_for_json_gets_it_of_a_failure_too() {
+    let project = project();
+    for (args, said) in [
+        (&["plan", "none.yaml", "--json"][..], "none.yaml"),
+        (&["show", "p.yaml", "nothing", "--json"], "nothing"),
+        (&["compare", "p.yaml", "--json"], "no results yet"),
+        (&["store", "ls", "--json", "--store", "none"], "there is no store"),
+    ] {
+        let answer = project.ncf(args).ends(2).json();
+        assert!(answer["ok"] == false && answer["error"].as_str().unwrap().contains(said), "{args:?}: {answer}");
+    }
+}
+
+#[test]
+fn a_command_that_is_advised_has_the_options_of_the_one_that_failed() {
+    let project = Project::new();
+    let quickstart = fs::read_to_string(crate::support::repository().join("pipelines/quickstart.yaml")).unwrap();
+    project.write("q.yaml", quickstart);
+    let options = ["--set", "epochs=2", "--store", "else where", "--outputs", "out"];
+    let said = project.ncf(&[&["compare", "q.yaml"][..], &options].concat()).ends(2).err;
+    let expected = "`ncf-pipe run q.yaml --set epochs=2 --store 'else where' --outputs out`";
+    assert!(said.contains(expected), "{said}");
+}

@@ -199,9 +199,15 @@ stages:
   before: {kind: train, inputs: {split: other}, model: {kind: gmf, factors: 4}, epochs: 1}
   after: {kind: train, inputs: {split: one, start: before}, model: {kind: gmf, factors: 4}, epochs: 1}
   same: {kind: train, inputs: {split: other, start: before}, model: {kind: gmf, factors: 4}, epochs: 2}
+  later: {kind: train, inputs: {split: one, start: after}, model: {kind: gmf, factors: 4}, epochs: 1}
+  judge_same: {kind: evaluate, inputs: {model: same, split: other}, k: [5]}
+  judge_later: {kind: evaluate, inputs: {model: later, split: one}, k: [5]}
 ",
     );
     let ran = project.run("p.yaml", &[]).ends(0);
     assert!(ran.err.contains("`after`: the model connected as `start` was trained on other rows"), "{}", ran.err);
     assert!(!ran.err.contains("`same`: the model connected"), "{}", ran.err);
+    // Who judges it is told as well, however many models lie between.
+    assert!(ran.err.contains("`judge_later`: the model began with one that was trained on other rows"), "{}", ran.err);
+    assert!(!ran.err.contains("`judge_same`: the model began"), "{}", ran.err);
 }

@@ -72,7 +72,7 @@ pub fn is_short_of_room(error: &io::Error) -> bool {
 pub fn space(path: &Path, needed: Option<u64>) -> String {
     let needs = needed.map_or_else(String::new, |bytes| format!("needs {bytes} bytes, "));
     let free = free_bytes(path).map_or_else(String::new, |bytes| format!("{bytes} bytes are free: "));
-    format!("{needs}{free}free some space, or put the store elsewhere with `--store DIR`")
+    format!("{needs}{free}free some space, or use another disk with `--store DIR` or `--outputs DIR`")
 }
 
 /// The bytes that an ordinary user may still write on the file system of `path` or of its nearest parent that exists.
@@ -110,7 +110,9 @@ mod tests {
         // ENOSPC, EDQUOT.
         for code in [28, 122] {
             let help = of(code).unwrap();
-            assert!(help.contains("bytes are free: free some space, or put the store elsewhere with `--store DIR`"));
+            assert!(help.contains(
+                "bytes are free: free some space, or use another disk with `--store DIR` or `--outputs DIR`"
+            ));
         }
         assert!(space(Path::new("/"), Some(4096)).starts_with("needs 4096 bytes, "));
         assert!(free_bytes(Path::new("not_there/yet")).is_some());

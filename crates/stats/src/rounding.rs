@@ -3,6 +3,11 @@
 /// What values of the size 1 may be off by after they were computed in different ways.
 const ROUNDING: f64 = 1e-12;
 
+/// How far a value of this size may be off after it was computed in another way.
+pub fn of(value: f64) -> f64 {
+    ROUNDING * value.abs()
+}
+
 /// The differences `a − b`, in which those of the same size up to rounding are of the same size, and those of none 0.
 ///
 /// Tests by ranks ask which differences are tied and which are 0. A mean over three seeds is a third with an error in
@@ -12,7 +17,7 @@ const ROUNDING: f64 = 1e-12;
 pub fn differences(a: &[f64], b: &[f64]) -> Vec<f64> {
     let mut found: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let largest = a.iter().chain(b).fold(0.0f64, |largest, value| largest.max(value.abs()));
-    let near = ROUNDING * largest;
+    let near = of(largest);
     if !near.is_finite() || found.iter().any(|d| !d.is_finite()) {
         return found;
     }

@@ -10,13 +10,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
+use ncf_pipe_fault::{free_bytes, is_short_of_room};
 
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs};
+use crate::cli::common::{FileArgs, WorldArgs, quoted};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::stored::Stored;
-use crate::cli::trained::quoted;
 use crate::cli::{print, table, target};
+use crate::config::cell_label;
 use crate::page::{Command, DataSet, Level, Note, Page, Reproduce, render};
 use crate::pipeline::State;
 
@@ -69,8 +70,13 @@ pub(super) fn main(global: &Global, args: &ReportArgs) -> Outcome {
         file.persist(&path).map(drop).map_err(|error| error.error)
     })();
     written.map_err(|error: std::io::Error| {
-        Failed::io(format!("cannot write `{}`", path.display()), error)
-            .help("give `-o` a file in a directory that exists and can be written to")
+        let help = match free_bytes(path.parent().unwrap_or(&path)).filter(|_| is_short_of_room(&error)) {
+            Some(bytes) => {
+                format!("{bytes} bytes are free there: free some space, or give `-o` a file on another disk")
+            }
+            None => "give `-o` a file in a directory that exists and can be written to".to_owned(),
+        };
+        Failed::io(format!("cannot write `{}`", path.display()), error).help(help)
     })?;
     print::line(&format!("{} ({})", path.display(), table::bytes(text.len() as u64)));
     Ok(OK)
@@ -108,20 +114,35 @@ fn notes(stored: &Stored) -> Vec<Note> {
         );
         notes.push(Note { level: Level::Warning, text, stage: None });
     }
-    let mut said: Vec<(String, String, usize)> = Vec::new();
+    let mut said: Vec<(String, String, Vec<String>)> = Vec::new();
     for (_, node) in stored.nodes() {
+        let cell = cell_label(&node.cell);
         for warning in stored.manifest(node).map(|manifest| manifest.warnings.clone()).unwrap_or_default() {
             match said.iter_mut().find(|(stage, text, _)| *stage == node.stage && *text == warning) {
-                Some((.., times)) => *times += 1,
-                None => said.push((node.stage.clone(), warning, 1)),
+                Some((.., cells)) => cells.push(cell.clone()),
+                None => said.push((node.stage.clone(), warning, vec![cell.clone()])),
             }
         }
     }
-    notes.extend(said.into_iter().map(|(stage, text, times)| {
-        let text = if times > 1 { format!("{text} (in {times} cells)") } else { text };
-        Note { level: Level::Warning, text, stage: Some(stage) }
+    notes.extend(said.into_iter().map(|(stage, text, cells)| {
+        let all = stored.nodes().filter(|(_, node)| node.stage == stage).count();
+        Note { level: Level::Warning, text: format!("{text}{}", in_cells(&cells, all)), stage: Some(stage) }
     }));
     notes
+}
+
+/// In which of all cells of a stage something is so; nothing for a stage without cells.
+fn in_cells(cells: &[String], all: usize) -> String {
+    match cells {
+        [cell] if cell.is_empty() => String::new(),
+        _ if cells.len() == all && all > 1 => format!(" (in all {all} cells)"),
+        _ => {
+            let named = cells.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("; ");
+            let more = cells.len().saturating_sub(3);
+            let more = if more > 0 { format!("; and {more} more cells") } else { String::new() };
+            format!(" (in {named}{more})")
+        }
+    }
 }
 
 /// How to get the same results again: the command, the versions, and the content of what was read.
@@ -160,4 +181,18 @@ fn reproduce(args: &ReportArgs, stored: &Stored) -> Reproduce {
         ("operating system".to_owned(), format!("{} ({})", std::env::consts::OS, std::env::consts::ARCH)),
     ];
     Reproduce { commands, versions, data }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_in_which_cells_it_was_given() {
+        let cells = |n: usize| (1..=n).map(|seed| format!("seed={seed}")).collect::<Vec<_>>();
+        assert_eq!(in_cells(&[String::new()], 1), "");
+        assert_eq!(in_cells(&cells(1), 2), " (in seed=1)");
+        assert_eq!(in_cells(&cells(2), 2), " (in all 2 cells)");
+        assert_eq!(in_cells(&cells(5), 9), " (in seed=1; seed=2; seed=3; and 2 more cells)");
+    }
 }

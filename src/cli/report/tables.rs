@@ -9,6 +9,7 @@ use crate::cli::exit::Failed;
 use crate::cli::stored::Stored;
 use crate::page::{Better, Cell, Column, Fact, Kind, Table};
 use crate::stage::Artifact;
+use crate::stats::rounding;
 
 /// Digits of metrics, as papers give them.
 const DIGITS: u8 = 4;
@@ -49,16 +50,27 @@ fn text(name: &str) -> Column {
     Column { name: name.to_owned(), ..Column::default() }
 }
 
-/// The best group by the first metric that is shown.
+/// The best group by the first metric that is shown; all that are, where there are ties.
 fn best(protocol: &str, groups: &[&Group], metrics: &[String]) -> Option<Fact> {
     let name = metrics.iter().find(|name| !is_of_lists(name))?;
-    let of = |group: &&Group| {
+    let found = groups.iter().filter_map(|group| {
         let spread = group.metrics.iter().find(|spread| spread.metric == *name)?;
-        Some((spread.mean, spread.sd, group.name.clone()))
-    };
-    let (mean, sd, group) = groups.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let sd = sd.map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
-    Some(Fact { name: format!("best {name}, {protocol} ranking: {group}"), value: format!("{mean:.4}{sd}") })
+        Some((spread.mean, spread.sd, group.name.as_str()))
+    });
+    let found: Vec<(f64, Option<f64>, &str)> = found.collect();
+    let (mean, sd, _) = *found.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let tied = found.iter().filter(|other| mean - other.0 <= rounding::of(mean));
+    let tied: Vec<&str> = tied.map(|(.., group)| *group).collect();
+    // Tied groups may deviate differently from their common mean.
+    let sd = sd.filter(|_| tied.len() == 1).map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
+    let named = tied.iter().take(3).copied().collect::<Vec<_>>().join("; ");
+    let more = tied.len().saturating_sub(3);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let even = if tied.len() > 1 { " (tied)" } else { "" };
+    Some(Fact {
+        name: format!("best {name}, {protocol} ranking: {named}{more}{even}"),
+        value: format!("{mean:.4}{sd}"),
+    })
 }
 
 /// The metrics of users, or the figures of all lists together; `None` where there is nothing to show.

@@ -11,6 +11,8 @@
 
 use std::fmt;
 
+use crate::stats::rounding;
+
 /// What may stand between two sides.
 const COMPARISONS: &str = "`>`, `>=`, `<`, `<=`, `==`, or `~=` with `within`";
 
@@ -66,14 +68,18 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
+    /// Values that differ by rounding alone are equal: a mean over cells is a sum in some order, and .5025 may come out
+    /// as .5025000000000001.
     pub(super) fn holds(self, left: f64, right: f64) -> bool {
+        let rounding = rounding::of(left).max(rounding::of(right));
+        let is_equal = left == right || (left - right).abs() <= rounding;
         match self {
-            Self::Above => left > right,
-            Self::AtLeast => left >= right,
-            Self::Below => left < right,
-            Self::AtMost => left <= right,
-            Self::Equal => left == right,
-            Self::Within(tolerance) => (left - right).abs() <= tolerance,
+            Self::Above => left > right && !is_equal,
+            Self::AtLeast => left > right || is_equal,
+            Self::Below => left < right && !is_equal,
+            Self::AtMost => left < right || is_equal,
+            Self::Equal => is_equal,
+            Self::Within(tolerance) => (left - right).abs() <= tolerance + rounding,
         }
     }
 }
@@ -283,8 +289,20 @@ mod tests {
         assert!(holds(">= 1", 1.0, 1.0) && !holds(">= 1", 0.5, 1.0));
         assert!(holds("< 1", 0.0, 1.0) && !holds("< 1", 1.0, 1.0));
         assert!(holds("<= 1", 1.0, 1.0) && !holds("<= 1", 2.0, 1.0));
-        assert!(holds("== 1", 1.0, 1.0) && !holds("== 1", 1.0 + f64::EPSILON, 1.0));
+        assert!(holds("== 1", 1.0, 1.0) && !holds("== 1", 1.0 + 1e-11, 1.0));
         assert!(holds("~= 1 within 0.25", 1.25, 1.0) && !holds("~= 1 within 0.25", 0.5, 1.0));
+        assert!(holds("~= 1 within 0.1", 1.1, 1.0) && 1.1 - 1.0 > 0.1);
+        assert!(!holds("== 1", f64::NAN, 1.0) && !holds("<= 1", f64::NAN, 1.0));
+    }
+
+    #[test]
+    fn what_differs_by_rounding_alone_is_equal() {
+        let mean = (0.1 + 0.2 + 0.3) / 3.0;
+        assert!(mean > 0.2, "otherwise this tests nothing");
+        for (text, expected) in [("== 1", true), (">= 1", true), ("<= 1", true), ("> 1", false), ("< 1", false)] {
+            let comparison = parsed(&format!("e.full.auc {text}")).comparison;
+            assert_eq!((comparison.holds(mean, 0.2), comparison.holds(0.2, mean)), (expected, expected), "{text}");
+        }
     }
 
     proptest! {

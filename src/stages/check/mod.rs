@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::checks::{self, Checks};
-use crate::artifacts::metrics::{Means, Metrics};
+use crate::artifacts::metrics::{Means, Metrics, OF_POPULARITY};
 use crate::stage::{Artifact, Connected, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 use crate::stages::check::expect::{Expectation, MetricName, Side};
 use crate::stages::names::known;
@@ -20,7 +20,8 @@ use crate::stages::names::known;
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What should hold: `evaluate.sampled.hr@10 > 0.5`, `a.full.ndcg@10 ~= b.full.ndcg@10 within 1e-6`; the
-    /// comparisons are `>`, `>=`, `<`, `<=`, `==`, and `~=` with `within`.
+    /// comparisons are `>`, `>=`, `<`, `<=`, `==`, and `~=` with `within`. Values that differ by less than a part in 10^12
+    /// are equal.
     #[schemars(length(min = 1))]
     expect: Vec<String>,
     /// What happens when something does not hold.
@@ -42,7 +43,7 @@ enum OnFailure {
 impl Stage for Check {
     const KIND: &'static str = "check";
     const ABOUT: &'static str = "holds metrics against what is expected of them";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] = &["first version", "values that differ by rounding alone are equal"];
     const INPUTS: &'static [Port] = &[Port::many::<Metrics>("metrics")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Checks>("checks")];
 
@@ -66,7 +67,10 @@ impl Stage for Check {
             let Ok(expectation) = Expectation::parse(text) else { continue };
             for side in [&expectation.left, &expectation.right] {
                 if let Side::Metric(name) = side {
-                    find(name, &names).map_err(|fault| ParamError {
+                    let found = find(name, &names);
+                    let found =
+                        found.and_then(|cells| cells.into_iter().try_for_each(|cell| will_have(&runs[cell], name)));
+                    found.map_err(|fault| ParamError {
                         help: fault.help,
                         ..ParamError::new(&format!("expect.{place}"), format!("`{text}`: {}", fault.message))
                     })?;
@@ -169,16 +173,39 @@ fn same_value(wanted: &str, axis: &str) -> bool {
     wanted == axis || parts(wanted).is_some_and(|wanted| parts(axis) == Some(wanted))
 }
 
+/// Refuses a metric that the run will not have, where that is known.
+fn will_have(run: &Connected, name: &MetricName) -> Result<()> {
+    let (Some(there), stage) = (&run.measures, &run.stage) else { return Ok(()) };
+    let names = there.get(&name.protocol).ok_or_else(|| no_protocol(name, stage, there.keys()))?;
+    let of = |name: &'_ &String| name.starts_with(OF_POPULARITY);
+    let (of_baseline, own): (Vec<&String>, Vec<&String>) = names.iter().partition(of);
+    if name.popularity && of_baseline.is_empty() {
+        return Err(no_popularity(stage));
+    }
+    // The baseline has the same metrics.
+    if own.contains(&&name.metric) { Ok(()) } else { Err(no_metric(name, stage, own.into_iter().map(String::as_str))) }
+}
+
+fn no_protocol<'a>(name: &MetricName, stage: &str, there: impl Iterator<Item = &'a String>) -> Fault {
+    let error = Fault::data(format!("`{stage}` has no protocol `{}`", name.protocol));
+    error.help(known(&name.protocol, "its protocols are", there.map(String::as_str)))
+}
+
+fn no_popularity(stage: &str) -> Fault {
+    Fault::data(format!("`{stage}` has no popularity baseline")).help("set `popularity_baseline: true` there")
+}
+
+fn no_metric<'a>(name: &MetricName, stage: &str, there: impl Iterator<Item = &'a str>) -> Fault {
+    let error = Fault::data(format!("`{stage}` has no metric `{}`", name.metric));
+    let help = known(&name.metric, "its metrics are", there);
+    error.help(format!("{help}; `metrics` and `k` of that stage say which are computed"))
+}
+
 fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {
-    let Some(found) = metrics.protocols.get(&name.protocol) else {
-        let protocols = metrics.protocols.keys().map(String::as_str);
-        let error = Fault::data(format!("`{stage}` has no protocol `{}`", name.protocol));
-        return Err(error.help(known(&name.protocol, "its protocols are", protocols)));
-    };
+    let protocols = &metrics.protocols;
+    let found = protocols.get(&name.protocol).ok_or_else(|| no_protocol(name, stage, protocols.keys()))?;
     let (means, lists): (&Means, Option<&Means>) = if name.popularity {
-        let means = found.popularity.as_ref().ok_or_else(|| {
-            Fault::data(format!("`{stage}` has no popularity baseline")).help("set `popularity_baseline: true` there")
-        })?;
+        let means = found.popularity.as_ref().ok_or_else(|| no_popularity(stage))?;
         (means, found.popularity_lists.as_ref())
     } else {
         (&found.metrics, Some(&found.lists))
@@ -188,11 +215,7 @@ fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {
         Some((_, Some(value))) => Ok(value),
         Some((metric, None)) => Err(Fault::data(format!("`{metric}` of `{stage}` is not defined for any user"))
             .help("look at `undefined` in its `metrics.json`")),
-        None => {
-            let error = Fault::data(format!("`{stage}` has no metric `{}`", name.metric));
-            let help = known(&name.metric, "its metrics are", all().map(|(metric, _)| metric));
-            Err(error.help(format!("{help}; `metrics` and `k` of that stage say which are computed")))
-        }
+        None => Err(no_metric(name, stage, all().map(|(metric, _)| metric))),
     }
 }
 

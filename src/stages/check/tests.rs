@@ -1,5 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::json;
 
 use super::*;
@@ -142,13 +140,10 @@ fn numbers_in_coordinates_count_by_value() {
 #[test]
 fn names_are_looked_up_before_anything_runs() {
     let connected = || {
-        let run = |stage: &str| Connected {
-            port: "metrics",
-            stage: stage.to_owned(),
-            cell: BTreeMap::new(),
-            axes: BTreeSet::new(),
-        };
-        vec![run("e[gamma=0.0]"), run("plain")]
+        let run = |stage: &str| Connected { port: "metrics", stage: stage.to_owned(), ..Connected::default() };
+        let names = ["hr@10", "popularity.hr@10"].map(str::to_owned);
+        let known = Connected { measures: Some([("full".to_owned(), names.into())].into()), ..run("known") };
+        vec![run("e[gamma=0.0]"), run("plain"), known]
     };
     let check = |text: &str| {
         let check = Check { expect: vec![text.to_owned()], ..Check::default() };
@@ -164,6 +159,14 @@ fn names_are_looked_up_before_anything_runs() {
         Err("expect.0: `e[gamma=1].full.auc > 0`: no cell of `e` is `gamma=1`".to_owned())
     );
     assert!(check("plain[gamma=1].full.auc > 0").unwrap_err().contains("`plain` has no cells"));
+    assert_eq!(check("known.full.hr@10 > known.full.popularity.hr@10"), Ok(()));
+    for (text, message) in [
+        ("known.full.auc > 0", "`known` has no metric `auc`"),
+        ("known.full.popularity.auc > 0", "`known` has no metric `auc`"),
+        ("known.sampled.hr@10 > 0", "`known` has no protocol `sampled`"),
+    ] {
+        assert_eq!(check(text), Err(format!("expect.0: `{text}`: {message}")));
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn gmf(users: [[f32; 2]; USERS], trained_on: Option<&str>) -> Model {
         ("predict_layer.bias", vec![0.0]),
     ];
     let weights = Weights::of(real, vec![], &config.model.parameters(config.catalogue())).unwrap();
-    Model { config, weights, trained_on: trained_on.map(str::to_owned), chosen_on: None }
+    Model { config, weights, trained_on: trained_on.map(str::to_owned), chosen_on: None, begun_on: None }
 }
 
 const USER_VECTORS: [[f32; 2]; USERS] = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
@@ -97,7 +97,7 @@ fn what_does_not_belong_together_is_refused() {
         let config = Config::from_json(br#"{"model": {"kind": "popularity"}, "n_users": 4, "n_items": 5}"#).unwrap();
         let parameters = config.model.parameters(config.catalogue());
         let weights = Weights::of(vec![], vec![("item_counts", vec![1; 5])], &parameters).unwrap();
-        Model { config, weights, trained_on: None, chosen_on: None }
+        Model { config, weights, trained_on: None, chosen_on: None, begun_on: None }
     });
     assert!(refused(&other).message.contains("other numbers of users or items"));
 }

@@ -68,34 +68,50 @@ pub(super) fn groups(rows: &[Row], repeat: &str, level: f64) -> Result<Vec<Membe
     Ok(found)
 }
 
+/// What a group is known by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) name: &'a str,
+    pub(super) stage: &'a str,
+    pub(super) cell: &'a Cell,
+    pub(super) protocol: &'a str,
+}
+
+impl Members {
+    pub(super) fn known(&self) -> Known<'_> {
+        let Group { name, stage, cell, protocol, .. } = &self.group;
+        Known { name, stage, cell, protocol }
+    }
+}
+
 /// Which group others are compared with, by the stage or by coordinates that one group alone has.
 ///
 /// # Errors
 /// When none has them, or several.
-pub(super) fn find_baseline(found: &[Members], baseline: &Baseline, protocol: &str) -> Result<usize> {
+pub(super) fn find_baseline(found: &[Known<'_>], baseline: &Baseline, protocol: &str) -> Result<usize> {
     let matching = |same: fn(&Value, &Value) -> bool| {
-        let matches = |members: &Members| match baseline {
-            Baseline::Stage(stage) => members.group.stage == *stage || members.group.name == *stage,
+        let matches = |group: &Known<'_>| match baseline {
+            Baseline::Stage(stage) => group.stage == stage || group.name == stage,
             Baseline::Cell(cell) => {
-                cell.iter().all(|(axis, value)| members.group.cell.get(axis).is_some_and(|other| same(value, other)))
+                cell.iter().all(|(axis, value)| group.cell.get(axis).is_some_and(|other| same(value, other)))
             }
         };
         let places = found.iter().enumerate();
-        let places = places.filter(|(_, members)| members.group.protocol == protocol && matches(members));
+        let places = places.filter(|(_, group)| group.protocol == protocol && matches(group));
         places.map(|(place, _)| place).collect::<Vec<usize>>()
     };
     // As they are written first: a matrix may have both `1` and `1.0`.
     let exact = matching(|one, other| one == other);
     let places = if exact.is_empty() { matching(same) } else { exact };
     let names = |places: &[usize]| {
-        let names: Vec<String> = places.iter().take(5).map(|place| format!("`{}`", found[*place].group.name)).collect();
+        let names: Vec<String> = places.iter().take(5).map(|place| format!("`{}`", found[*place].name)).collect();
         names.join(", ") + if places.len() > 5 { ", …" } else { "" }
     };
     match places[..] {
         [place] => Ok(place),
         [] => {
-            let all: Vec<usize> = (0..found.len()).filter(|place| found[*place].group.protocol == protocol).collect();
-            Err(Fault::data("no run is the `baseline`")
+            let all: Vec<usize> = (0..found.len()).filter(|place| found[*place].protocol == protocol).collect();
+            Err(Fault::data(format!("no run of the protocol `{protocol}` is the `baseline`"))
                 .help(format!("give the stage or the coordinates of one of {}", names(&all))))
         }
         _ => Err(Fault::data(format!("{} groups of runs are the `baseline`: {}", places.len(), names(&places)))
@@ -184,12 +200,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_baseline_is_one_group() {
+        let found = found();
+        let known: Vec<Known<'_>> = found.iter().map(Members::known).collect();
+        let find_baseline = |baseline: &Baseline| find_baseline(&known, baseline, "sampled");
         let cell = |value: Value| Baseline::Cell(serde_json::from_value(value).unwrap());
-        assert_eq!(find_baseline(&found(), &cell(json!({"gamma": 2})), "sampled").unwrap(), 1);
-        assert_eq!(find_baseline(&found(), &cell(json!({"gamma": 2.0})), "sampled").unwrap(), 1);
-        let error = find_baseline(&found(), &cell(json!({"gamma": 3})), "sampled").unwrap_err();
+        assert_eq!(find_baseline(&cell(json!({"gamma": 2}))).unwrap(), 1);
+        assert_eq!(find_baseline(&cell(json!({"gamma": 2.0}))).unwrap(), 1);
+        let error = find_baseline(&cell(json!({"gamma": 3}))).unwrap_err();
         assert!(error.help.unwrap().contains("`gamma=0`, `gamma=2`"));
-        let error = find_baseline(&found(), &Baseline::Stage("e".to_owned()), "sampled").unwrap_err();
+        let error = find_baseline(&Baseline::Stage("e".to_owned())).unwrap_err();
         assert_eq!(error.message, "2 groups of runs are the `baseline`: `gamma=0`, `gamma=2`");
     }
 

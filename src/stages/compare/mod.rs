@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::cells::distinct;
 use crate::artifacts::comparison::{Comparison, Row};
 use crate::artifacts::metrics::{Metrics, is_of_lists, user_values};
-use crate::stage::{Artifact, Connected, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Artifact, Connected, Context, Fault, Input, Measures, Output, ParamError, Port, Result, Stage};
 use crate::stats::multiple::Correction;
 
 use groups::Baseline;
 use significance::{Kind, Over, TestSpec};
 
-use crate::stages::names::{refuse_unknown_repeat, seed};
+use crate::stages::names::{measured, refuse_unknown_repeat, seed};
 use groups::Members;
 use significance::Terms;
 
@@ -106,10 +106,15 @@ impl Stage for Compare {
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
         let connected = connected();
         refuse_unknown_repeat(&self.repeat, &connected)?;
+        known::refuse_unknown_metrics(&self.metrics, &connected)?;
         match &self.baseline {
             Some(baseline) => known::refuse_unknown(baseline, &connected, &self.repeat),
             None => Ok(()),
         }
+    }
+
+    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+        measured(&connected())
     }
 
     fn run(&self, context: &Context<'_>) -> Result<()> {
@@ -133,7 +138,8 @@ impl Stage for Compare {
             };
             let people = |row: usize| runs[of_run[row]].1.users_digest.as_deref();
             for protocol in distinct(rows.iter().map(|row| row.protocol.as_str())) {
-                let place = groups::find_baseline(&found, baseline, protocol)?;
+                let known: Vec<groups::Known<'_>> = found.iter().map(Members::known).collect();
+                let place = groups::find_baseline(&known, baseline, protocol)?;
                 groups::differences(&mut found, place);
                 let over_seeds = self.tests.iter().any(|test| test.over == Over::Seeds);
                 for warning in over_seeds.then(|| unpaired(&found, place)).into_iter().flatten() {

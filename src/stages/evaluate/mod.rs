@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::metrics::{Metrics, UserCounts};
+use crate::artifacts::metrics::{Metrics, OF_LISTS, OF_POPULARITY, UserCounts};
 use crate::artifacts::model::Model;
 use crate::artifacts::pool::Pool;
 use crate::artifacts::split::Split;
@@ -18,7 +18,7 @@ use crate::eval::{self, Audience, Candidates, Counts, Evaluation, Fame, Place, P
 use crate::metric::{Measure, Metric};
 use crate::model::AnyModel;
 use crate::model::scorer::Scorer;
-use crate::stage::{Context, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Connected, Context, Measures, Output, ParamError, Port, Result, Stage};
 use crate::stages::device::Gpu;
 use crate::stages::evaluate::report::Found;
 
@@ -160,6 +160,21 @@ impl Stage for Evaluate {
         Ok(self)
     }
 
+    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+        let is_sampled = connected().iter().any(|input| input.port == "pool");
+        let of_users = || self.measures().into_iter().map(|measure| measure.name());
+        let of_lists = || OF_LISTS.iter().flat_map(|name| self.k.iter().map(move |k| format!("{name}@{k}")));
+        let with_baseline = |names: Vec<String>| {
+            let baseline =
+                names.iter().filter(|_| self.popularity_baseline).map(|name| format!("{OF_POPULARITY}{name}"));
+            baseline.chain(names.iter().cloned()).collect()
+        };
+        let sampled = is_sampled.then(|| ("sampled".to_owned(), with_baseline(of_users().collect())));
+        let full = (self.full || !is_sampled)
+            .then(|| ("full".to_owned(), with_baseline(of_users().chain(of_lists()).collect())));
+        Some(sampled.into_iter().chain(full).collect())
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let model: Model = context.input("model")?;
         let split: Split = context.input("split")?;
@@ -208,6 +223,12 @@ impl Stage for Evaluate {
                  new data",
                 self.on.name()
             ));
+        }
+        if model.begun_on.is_some() {
+            context.warn(
+                "the model began with one that was trained on other rows than this split's training part: if what is held out \
+                 here is among them, the figures are better than for new data",
+            );
         }
         let metrics = Metrics {
             on: self.on.name().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::artifacts::metrics::{Means, PerUser, Protocol, Range};
+use crate::artifacts::metrics::{Means, OF_LISTS, PerUser, Protocol, Range};
 use crate::data::csr::Csr;
 use crate::eval::{Evaluation, Reached, Table};
 use crate::metric::Measure;
@@ -60,18 +60,18 @@ impl Found<'_> {
     /// What the lists of all users show, figure by figure and length by length.
     fn lists(&self, found: &Evaluation) -> Means {
         type Figure = fn(&Reached) -> Option<f64>;
-        let figures: [(&str, Figure); 4] = [
-            ("coverage", |reached| reached.spread.coverage),
-            ("gini", |reached| reached.spread.gini),
-            ("arp", |reached| Some(reached.bias?.popularity)),
-            ("popularity_lift", |reached| reached.bias?.lift),
+        let figures: [Figure; OF_LISTS.len()] = [
+            |reached| reached.spread.coverage,
+            |reached| reached.spread.gini,
+            |reached| Some(reached.bias?.popularity),
+            |reached| reached.bias?.lift,
         ];
-        let at_each = |(name, figure): &(&str, Figure)| {
-            let (name, figure) = ((*name).to_owned(), *figure);
+        let at_each = |(name, figure): (&str, Figure)| {
+            let name = name.to_owned();
             let lengths = self.lengths.iter().zip(&found.reached);
             lengths.map(move |(k, reached)| (format!("{name}@{k}"), figure(reached))).collect::<Vec<_>>()
         };
-        figures.iter().flat_map(at_each).collect()
+        OF_LISTS.into_iter().zip(figures).flat_map(at_each).collect()
     }
 
     fn undefined(&self, table: &Table) -> BTreeMap<String, usize> {

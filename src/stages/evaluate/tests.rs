@@ -68,7 +68,7 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
             (parameter.name, tensor.unwrap())
         });
         let weights = Weights::from_tensors(tensors.collect());
-        Model { config, weights, trained_on: None, chosen_on: None }
+        Model { config, weights, trained_on: None, chosen_on: None, begun_on: None }
             .write(History::default(), "train", context)
             .unwrap();
     })

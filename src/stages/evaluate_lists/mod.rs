@@ -18,7 +18,7 @@ use crate::data::given::{Given, ListOrder};
 use crate::data::read::{ColumnMap, ColumnRef, Encoding, Format, Header, IdKind, OnBadLine, TimestampUnit};
 use crate::eval::{Counts, GivenTable, measure_given};
 use crate::metric::{Measure, Metric};
-use crate::stage::{Context, Fault, Output, ParamError, Port, Result, Source, Stage};
+use crate::stage::{Connected, Context, Fault, Measures, Output, ParamError, Port, Result, Source, Stage};
 use crate::stages::evaluate::{Mask, Part, TIE_RULE, user_counts};
 use crate::stages::read::Read;
 
@@ -143,6 +143,11 @@ impl Stage for EvaluateLists {
         vec![Source::new("path", self.path.clone())]
     }
 
+    fn measures(&self, _: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+        let names = self.measures().into_iter().map(|measure| measure.name()).collect();
+        Some([("full".to_owned(), names)].into())
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<()> {
         let split: Split = context.input("split")?;
         let longest = self.k.iter().copied().max().unwrap_or(1);
@@ -153,9 +158,7 @@ impl Stage for EvaluateLists {
         let (train, valid, test) = (split.train.csr()?, split.valid.csr()?, split.test.csr()?);
         let positives = if self.on == Part::Test { &test } else { &valid };
         let given = self.lists(&split, context)?;
-        let lengths: Vec<NonZeroUsize> = self.k.iter().copied().filter_map(NonZeroUsize::new).collect();
-        let measures: Vec<Measure> =
-            Measure::of_all(&self.metrics, &lengths).into_iter().filter(|measure| measure.k().is_some()).collect();
+        let measures = self.measures();
         let table = measure_given(&given, positives, &measures, longest);
         if table.users.is_empty() {
             return Err(Fault::data(format!("no user has an interaction in the {} part", self.on.name()))
@@ -204,6 +207,12 @@ impl Stage for EvaluateLists {
 }
 
 impl EvaluateLists {
+    /// What a list can tell: nothing of the whole ranking.
+    fn measures(&self) -> Vec<Measure> {
+        let lengths: Vec<NonZeroUsize> = self.k.iter().copied().filter_map(NonZeroUsize::new).collect();
+        Measure::of_all(&self.metrics, &lengths).into_iter().filter(|measure| measure.k().is_some()).collect()
+    }
+
     /// How the file is read: as interactions whose time is the rank, or whose rating is the score.
     fn reader(&self) -> Read {
         Read {
@@ -342,6 +351,13 @@ fn ours(text: &str) -> String {
             (": timestamp ", ": rank "),
             (": rating ", ": score "),
             (" interactions in ", " rows in "),
+            // Settings of the reader of interactions that this stage has not.
+            (
+                "`format`, `columns` and `encoding`, or leave such",
+                "`format` and `columns`, that the file is UTF-8, and put such",
+            ),
+            ("s out with `on_bad_line: skip`", "s right"),
+            ("`format`, `separator` and `encoding`", "`format` and `separator`, and that the file is UTF-8"),
         ]
         .iter()
         .fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours)),

@@ -95,8 +95,10 @@ fn files_that_cannot_be_lists_are_refused_in_the_words_of_lists() {
     let (message, help) = refused("user,item\n100,e\n", json!({}));
     assert!(message.contains("has no column `rank` (`columns.rank`)"), "{message}");
     assert!(help.contains("`user`, `item`"), "{help}");
-    let (message, _) = refused("user,item,rank\n100,e,first\n", json!({}));
+    let (message, help) = refused("user,item,rank\n100,e,first\n", json!({}));
     assert!(message.contains("rank `first`") && !message.contains("timestamp"), "{message}");
+    // Settings that other stages have and this one has not.
+    assert_eq!(help, "check `format` and `columns`, that the file is UTF-8, and put such lines right");
     let (message, help) = refused("user,item,rank\n0,e,1\n", json!({}));
     assert!(message.starts_with("no user of `lists.csv` is a user of the split"), "{message}");
     assert!(help.contains("such as `100`, `101`, `102`"), "{help}");

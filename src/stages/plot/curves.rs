@@ -44,18 +44,15 @@ fn draw(of: &Curves, title: Title<'_>, repeat: &str, models: &[(&str, &Cell, &Ar
         Progress::Step => "step",
     };
     let mut series = Vec::new();
+    let mut is_cut = false;
     for ((_, _, places), name) in groups.iter().zip(&names) {
         for y in &of.y {
-            let mut at: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-            for table in places.iter().flat_map(|place| &tables[*place]) {
-                let (Some(xs), Some(ys)) = (table.column(x), table.column(y)) else { continue };
-                for (x, y) in xs.iter().zip(ys).filter_map(|(x, y)| Some(((*x)?, (*y)?))) {
-                    at.entry(x as i64).or_default().push(y);
-                }
-            }
+            let runs: Vec<BTreeMap<i64, f64>> = places.iter().map(|place| curve(&tables[*place], x, y)).collect();
+            let (at, is_short) = together(runs);
             if at.is_empty() {
                 continue;
             }
+            is_cut |= is_short;
             let points = at.iter().filter_map(|(x, values)| {
                 let (mean, sd) = moments(values)?;
                 let point = Point::new(*x as f64, mean);
@@ -83,6 +80,48 @@ fn draw(of: &Curves, title: Title<'_>, repeat: &str, models: &[(&str, &Cell, &Ar
         y: axis(if of.y.len() == 1 { &of.y[0] } else { "value" }, of.log_y),
         series,
         best_label: None,
-        band_label: band_label(repeat, most),
+        band_label: band_label(repeat, most)
+            .map(|label| if is_cut { format!("{label}, up to where the first ends") } else { label }),
     }))
+}
+
+/// A column of one run by epoch or step: of several values in one epoch, the last.
+fn curve(tables: &[Table; 2], x: &str, y: &str) -> BTreeMap<i64, f64> {
+    let mut at = BTreeMap::new();
+    for table in tables {
+        let (Some(xs), Some(ys)) = (table.column(x), table.column(y)) else { continue };
+        at.extend(xs.iter().zip(ys).filter_map(|(x, y)| Some(((*x)? as i64, (*y)?))));
+    }
+    at
+}
+
+/// The values of all runs where all have one, and whether some have more: a mean that went on with the runs that are left
+/// would jump where one stops, and be of those that train the longest.
+fn together(runs: Vec<BTreeMap<i64, f64>>) -> (BTreeMap<i64, Vec<f64>>, bool) {
+    let runs: Vec<_> = runs.into_iter().filter(|run| !run.is_empty()).collect();
+    let mut at: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (x, y) in runs.iter().flatten() {
+        at.entry(*x).or_default().push(*y);
+    }
+    let is_short = at.values().any(|values| values.len() < runs.len());
+    // Runs that have nothing in common are better shown than not.
+    if at.values().any(|values| values.len() == runs.len()) {
+        at.retain(|_, values| values.len() == runs.len());
+    }
+    (at, is_short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_ends_where_the_first_run_does() {
+        let run = |values: &[f64]| (1..).zip(values.iter().copied()).collect::<BTreeMap<i64, f64>>();
+        let (at, is_short) = together(vec![run(&[0.1, 0.2, 0.3]), run(&[0.3, 0.4]), run(&[])]);
+        assert_eq!(at, BTreeMap::from([(1, vec![0.1, 0.3]), (2, vec![0.2, 0.4])]));
+        assert!(is_short);
+        assert!(!together(vec![run(&[0.1]), run(&[0.2])]).1);
+        assert_eq!(together(vec![BTreeMap::from([(1, 0.5)]), BTreeMap::from([(2, 0.25)])]).0.len(), 2);
+    }
 }

@@ -17,7 +17,7 @@ use crate::artifacts::metrics::Metrics;
 use crate::artifacts::model::Model;
 use crate::figures::plot::Axis;
 use crate::stage::{Connected, Context, Fault, Output, ParamError, Port, Result, Stage};
-use crate::stages::names::{known, refuse_unknown_repeat, seed};
+use crate::stages::names::{known, measured, refuse_unknown_repeat, refuse_unmeasured, seed};
 
 /// A figure of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,6 +163,23 @@ enum View {
     Boxes,
 }
 
+impl Plot {
+    /// Refuses a metric or a protocol that the results will not have, where that is known.
+    fn refuse_unmeasured(&self, results: &[Connected]) -> Result<(), ParamError> {
+        let (metric, protocol) = match &self.figure {
+            Figure::Sweep(of) => (&of.metric, &of.protocol),
+            Figure::Bars(of) => (&of.metric, &of.protocol),
+            Figure::Heat(of) => (&of.metric, &of.protocol),
+            Figure::Distribution(of) => (&of.metric, &of.protocol),
+            Figure::Curves(_) => return Ok(()),
+        };
+        match measured(results) {
+            Some(there) => refuse_unmeasured(metric, protocol.as_deref(), &there, ["figure.metric", "figure.protocol"]),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Figure {
     /// The port that it reads, and its name after `kind:`.
     fn reads(&self) -> (&'static str, &'static str) {
@@ -179,7 +196,7 @@ impl Figure {
 impl Stage for Plot {
     const KIND: &'static str = "plot";
     const ABOUT: &'static str = "draws a figure of results, as SVG and PNG";
-    const CHANGES: &'static [&'static str] = &["first version"];
+    const CHANGES: &'static [&'static str] = &["first version", "means over runs end where the first run does"];
     const INPUTS: &'static [Port] =
         &[Port::optional::<Comparison>("results"), Port::any::<Model>("models"), Port::any::<Metrics>("runs")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Drawing>("figure")];
@@ -219,6 +236,7 @@ impl Stage for Plot {
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
         let results = connected();
         refuse_unknown_repeat(&self.repeat, &results)?;
+        self.refuse_unmeasured(&results)?;
         let axes: Vec<(&str, &String)> = match &self.figure {
             Figure::Sweep(of) => vec![("x", &of.x)],
             Figure::Bars(of) => of.x.iter().map(|x| ("x", x)).collect(),

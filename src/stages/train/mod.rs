@@ -56,6 +56,7 @@ impl Stage for Train {
         "losses by vectors: other last bits in the history, and now and then in the weights",
         "gradients of batches above 256 are summed in two halves: other last bits in the weights",
         "dropout draws other numbers; Adam adds squares of gradients in another order, CDAE its inputs",
+        "a model that began with one of other rows says so",
     ];
     const INPUTS: &'static [Port] = &[
         Port::one::<Split>("split"),
@@ -123,7 +124,7 @@ impl Stage for Train {
             "use fewer `factors`, keep fewer users and items (`filter`), use `optimizer: {kind: sgd}`, which remembers \
              nothing, or give it more memory (`run --memory`)",
         )?;
-        let (start, start_chosen_on) = first_weights(recipe, &split, context)?;
+        let Beginning { weights: start, chosen_on: start_chosen_on, begun_on } = beginning(recipe, &split, context)?;
         let judge = Judge::new(recipe, &split, context)?;
         let clean = if recipe.loss.is_denoising() { split.train_clean()? } else { None };
         let pool = pool(&split, context)?;
@@ -154,7 +155,7 @@ impl Stage for Train {
         let Catalogue { n_users, n_items } = data.catalogue;
         let config = Config { model: recipe.model.clone().into(), n_users, n_items };
         let trained_on = Some(split.train_digest().to_owned());
-        Model { config, weights: outcome.weights, trained_on, chosen_on }.write(history, Self::KIND, context)
+        Model { config, weights: outcome.weights, trained_on, chosen_on, begun_on }.write(history, Self::KIND, context)
     }
 }
 
@@ -162,9 +163,18 @@ fn pairs(rows: &Rows) -> Pairs<'_> {
     Pairs { users: &rows.users, items: &rows.items }
 }
 
-/// The weights to begin with, if they are those of models that are connected, and the part of the split by which one of
-/// those was chosen that is not for it.
-fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Result<(Option<Weights>, Option<String>)> {
+/// What training begins with.
+#[derive(Default)]
+struct Beginning {
+    /// Those of models that are connected.
+    weights: Option<Weights>,
+    /// The part of the split by which one of those was chosen that is not for it.
+    chosen_on: Option<String>,
+    /// The digest of the rows of one of those, if they are others than those of the split.
+    begun_on: Option<String>,
+}
+
+fn beginning(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Result<Beginning> {
     let start: Option<Model> = context.optional("start")?;
     let (gmf, mlp): (Option<Model>, Option<Model>) = (context.optional("gmf")?, context.optional("mlp")?);
     let fits = |name: &str, model: &Model| {
@@ -182,7 +192,7 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
             .help("connect a model that was trained on the same ids"))
     };
     match (start, gmf, mlp) {
-        (None, None, None) => Ok((None, None)),
+        (None, None, None) => Ok(Beginning::default()),
         (Some(start), None, None) => {
             fits("start", &start)?;
             if start.config.model != recipe.model.clone().into() {
@@ -190,7 +200,8 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
                 return Err(Fault::data(format!("the model connected as `start` is {found}, which is another model"))
                     .help("give this stage the same `model`"));
             }
-            Ok((Some(start.weights), start.chosen_on))
+            let begun_on = elsewhere(&start, split);
+            Ok(Beginning { weights: Some(start.weights), chosen_on: start.chosen_on, begun_on })
         }
         (None, Some(gmf), Some(mlp)) => {
             fits("gmf", &gmf)?;
@@ -204,10 +215,17 @@ fn first_weights(recipe: &Recipe, split: &Split, context: &Context<'_>) -> Resul
                 let help = error.help.clone().unwrap_or_default();
                 Fault::data(&error).help(help)
             })?;
-            Ok((Some(weights), gmf.chosen_on.or(mlp.chosen_on)))
+            let begun_on = elsewhere(&gmf, split).or_else(|| elsewhere(&mlp, split));
+            Ok(Beginning { weights: Some(weights), chosen_on: gmf.chosen_on.or(mlp.chosen_on), begun_on })
         }
         _ => Err(Fault::data(TWO_BEGINNINGS.0).help(TWO_BEGINNINGS.1)),
     }
+}
+
+/// The digest of rows that the model, or the one that it began with, was trained on, if they are not those of the split.
+fn elsewhere(model: &Model, split: &Split) -> Option<String> {
+    let mut known = model.trained_on.iter().chain(&model.begun_on);
+    known.find(|digest| digest.as_str() != split.train_digest()).cloned()
 }
 
 /// The training negatives of the pool, if one is connected.

@@ -21,8 +21,10 @@ pub(crate) struct BadLine {
 /// The bad lines of a file, or of a part of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BadLines {
-    /// How many there are.
+    /// How many lines there are.
     pub(crate) count: u64,
+    /// How many records they are: quotes can make one of many lines.
+    records: u64,
     /// The first few.
     pub(crate) first: Vec<BadLine>,
 }
@@ -31,6 +33,7 @@ impl BadLines {
     /// Adds a line below all the others.
     pub(crate) fn push(&mut self, line: u64, text: &[u8], what: impl FnOnce() -> String) {
         self.count += 1;
+        self.records += 1;
         if self.first.len() < SHOWN {
             self.first.push(BadLine { line, what: what(), excerpt: excerpt(text) });
         }
@@ -39,6 +42,7 @@ impl BadLines {
     /// Adds the bad lines of what follows, whose first line has the number `offset` + its own.
     pub(crate) fn append(&mut self, other: Self, offset: u64) {
         self.count += other.count;
+        self.records += other.records;
         let left = SHOWN - self.first.len();
         self.first.extend(other.first.into_iter().take(left).map(|bad| BadLine { line: bad.line + offset, ..bad }));
     }
@@ -47,7 +51,7 @@ impl BadLines {
     pub(crate) fn describe(&self, name: &str, unit: &str) -> String {
         let plural = if self.count == 1 { "" } else { "s" };
         let mut text = format!("{} bad {unit}{plural} in `{name}`", self.count);
-        if self.count as usize > self.first.len() {
+        if self.records as usize > self.first.len() {
             let _ = write!(text, "; the first {}", self.first.len());
         }
         text.push(':');
@@ -103,11 +107,16 @@ impl LineLog {
         }
     }
 
-    /// The next line cannot be read.
+    /// The next record cannot be read. Quotes may make it longer than a line: it takes all its lines with it, and each
+    /// counts. `extend` is called for those below the first in any case.
     pub(crate) fn push_bad(&mut self, text: &[u8], what: impl FnOnce() -> String) {
         self.not_blank();
         self.lines += 1;
-        self.bad.push(self.lines, text, what);
+        let more = memchr::memchr_iter(b'\n', text).count() as u64;
+        let plural = if more == 1 { "" } else { "s" };
+        let taken = if more == 0 { String::new() } else { format!(" (it takes in the {more} line{plural} below)") };
+        self.bad.push(self.lines, text, || what() + &taken);
+        self.bad.count += more;
     }
 
     /// The next line is blank.

@@ -233,10 +233,10 @@ fn bad_lines_are_named_with_their_place() {
       f:2: a field is longer than 64 KiB, in `1\txxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
       help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # quotes
-    4 bad lines in `f`:
+    5 bad lines in `f`:
       f:3: text after the closing quote of a field, in `"1"x,2`
       f:4: a quote inside of a field that is not quoted, in `a"b,3`
-      f:5: text after the closing quote of a field, in `"u\nv"w,4`
+      f:5: text after the closing quote of a field (it takes in the 1 line below), in `"u\nv"w,4`
       f:7: item is empty, in `5,`
       help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
     # open quote

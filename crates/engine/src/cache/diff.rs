@@ -105,7 +105,11 @@ impl Change {
             return write!(f, "input `{port}`: from ({}) -> ({})", at(old_cell), at(new_cell));
         }
         let same_content = part(&self.old, "digest") == part(&self.new, "digest");
-        let what = if same_content { "made again, with the same content" } else { "content changed" };
+        let what = match renamed(part(&self.old, "runs"), part(&self.new, "runs")) {
+            _ if !same_content => "content changed".to_owned(),
+            Some((old, new)) => format!("the stage `{old}` is now `{new}`, with the same content"),
+            None => "made again, with the same content".to_owned(),
+        };
         match new_cell {
             Some(Value::Object(cell)) if !cell.is_empty() => {
                 write!(f, "input `{port}` ({}): {what}", Coordinates(&cell))
@@ -113,6 +117,14 @@ impl Change {
             _ => write!(f, "input `{port}`: {what}"),
         }
     }
+}
+
+/// The first of the runs behind an input that has another name now: both names.
+fn renamed(old: Option<Value>, new: Option<Value>) -> Option<(String, String)> {
+    let names = |runs: Option<Value>| -> Option<Vec<String>> {
+        runs?.as_array()?.iter().map(|run| run.get("stage")?.as_str().map(str::to_owned)).collect()
+    };
+    names(old)?.into_iter().zip(names(new)?).find(|(old, new)| old != new)
 }
 
 fn count(value: &Value) -> usize {
@@ -214,6 +226,26 @@ mod tests {
         assert_eq!(said(&new), ["input `metrics`: from (loss=bpr) -> (loss=hinge)"]);
         new.inputs.get_mut("metrics").unwrap().push(at("loss", json!(1), b"2"));
         assert_eq!(said(&new), ["input `metrics`: 2 -> 3 connected stages"]);
+    }
+
+    #[test]
+    fn a_stage_that_is_called_otherwise_is_said_to_be() {
+        let run = |stage: &str, key: &str| json!({"stage": stage, "kind": "evaluate", "key": key, "seconds": 1.0});
+        let with = |runs: Vec<Value>, content: &[u8]| {
+            let mut of = identity();
+            let input = InputIdentity { cell: BTreeMap::new(), digest: Digest::of(content), runs };
+            of.inputs.insert("runs".into(), vec![input]);
+            of.to_json()
+        };
+        let old = with(vec![run("e[seed=1]", "a"), run("train[seed=1]", "b")], b"1");
+        let said = |new: Value| diff(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let renamed = with(vec![run("e[seed=1]", "a"), run("gmf[seed=1]", "b")], b"1");
+        let expected = "input `runs`: the stage `train[seed=1]` is now `gmf[seed=1]`, with the same content";
+        assert_eq!(said(renamed), [expected]);
+        let again = with(vec![run("e[seed=1]", "a"), run("train[seed=1]", "c")], b"1");
+        assert_eq!(said(again), ["input `runs`: made again, with the same content"]);
+        let other = with(vec![run("f[seed=1]", "a"), run("train[seed=1]", "b")], b"2");
+        assert_eq!(said(other), ["input `runs`: content changed"]);
     }
 
     #[test]

@@ -118,7 +118,9 @@ mod tests {
         assert!(error.to_string().starts_with(&format!("cannot write `{}`: No space left", path.display())));
         let help = error.help().unwrap();
         assert!(help.starts_with("needs 4096 bytes, "), "{help}");
-        assert!(help.contains("bytes are free: free some space, or put the store elsewhere with `--store DIR`"));
+        assert!(
+            help.contains("bytes are free: free some space, or use another disk with `--store DIR` or `--outputs DIR`")
+        );
         assert!(!error.is_users());
     }
 

@@ -330,6 +330,7 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
                 broken.insert(at);
                 break;
             }
+            let measures = decoded.work.measures(&connected);
             let producers: Vec<NodeId> = inputs.iter().map(|wire| wire.from).collect();
             let sources = decoded.work.sources();
             let id = dag.add_node(Node {
@@ -342,6 +343,7 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
                 sources,
                 set_by: decoded.set_by,
                 inputs,
+                measures,
             });
             for from in producers {
                 dag.update_edge(from, id, ());
@@ -358,7 +360,13 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
 fn connected(dag: &DiGraph<Node, ()>, wire: &Wire) -> Connected {
     let node = &dag[wire.from];
     let axes = node.inputs.iter().flat_map(|wire| dag[wire.from].cell.keys());
-    Connected { port: wire.port.name, stage: node.name(), cell: node.cell.clone(), axes: axes.cloned().collect() }
+    Connected {
+        port: wire.port.name,
+        stage: node.name(),
+        cell: node.cell.clone(),
+        axes: axes.cloned().collect(),
+        measures: node.measures.clone(),
+    }
 }
 
 /// The nodes of a producer, grouped by the axes that they share with the cells of a consumer.

@@ -7,7 +7,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
 use crate::config::cell_label;
-use crate::stage::{DynStage, Output, Port, Source, StageKind};
+use crate::stage::{DynStage, Measures, Output, Port, Source, StageKind};
 
 /// The matrix coordinates of a node, axis by axis; empty for a stage without a matrix above it.
 pub type Cell = BTreeMap<String, Value>;
@@ -46,6 +46,8 @@ pub struct Node {
     pub set_by: BTreeMap<String, String>,
     /// What is connected, port by port in the kind's order; several wires for a port that gathers.
     pub inputs: Vec<Wire>,
+    /// What it will measure, if that is known.
+    pub measures: Option<Measures>,
 }
 
 impl Node {

@@ -97,6 +97,9 @@ pub struct RunReport {
     pub seconds: f64,
     /// Every stage that was asked for, producers first.
     pub stages: Vec<StageReport>,
+    /// What is wrong with the run beside its stages, such as that it was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Directories below the outputs from which files were removed, because the pipeline no longer has their stages or
     /// cells.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "paths")]

@@ -150,7 +150,8 @@ pub fn run(graph: &Graph, world: &World, options: &Options, observer: &dyn Obser
     let stages = runner.reports();
     let ok = stages.iter().all(|stage| matches!(stage.status, Status::Fresh | Status::Ran));
     let removed = if ok && options.selection.only.is_empty() { tidy(graph, world, observer) } else { Vec::new() };
-    Ok(RunReport { pipeline: graph.pipeline.clone(), ok, seconds: start.elapsed().as_secs_f64(), stages, removed })
+    let (pipeline, seconds) = (graph.pipeline.clone(), start.elapsed().as_secs_f64());
+    Ok(RunReport { pipeline, ok, seconds, stages, error: None, removed })
 }
 
 /// Removes from the outputs what was shown there for stages and cells that the pipeline no longer has.

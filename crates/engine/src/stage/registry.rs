@@ -40,7 +40,7 @@ impl Source {
 }
 
 /// A run that is connected to a stage, as far as it is known before anything has run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Connected {
     /// The port that it is connected to.
     pub port: &'static str,
@@ -50,7 +50,12 @@ pub struct Connected {
     pub cell: BTreeMap<String, Value>,
     /// The axes of what it reads from itself, each once.
     pub axes: BTreeSet<String>,
+    /// See [`Stage::measures`].
+    pub measures: Option<Measures>,
 }
+
+/// Names of what is measured, by the way in which it is: metrics by protocol.
+pub type Measures = BTreeMap<String, BTreeSet<String>>;
 
 /// A kind of stage. The fields of the type are its parameters.
 pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
@@ -101,6 +106,13 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         Ok(())
     }
 
+    /// What will be measured, if that is known before anything has run: a stage that is asked for something else can be
+    /// refused then. `connected` lists its inputs.
+    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+        let _ = connected;
+        None
+    }
+
     /// Files outside the store whose bytes belong in the key.
     fn sources(&self) -> Vec<Source> {
         Vec::new()
@@ -140,6 +152,8 @@ pub trait DynStage: Send + Sync {
     /// # Errors
     /// As [`Stage::check_connected`].
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError>;
+    /// See [`Stage::measures`].
+    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures>;
     /// See [`Stage::sources`].
     fn sources(&self) -> Vec<Source>;
     /// See [`Stage::is_seeded`].
@@ -168,6 +182,10 @@ impl<S: Stage> DynStage for S {
 
     fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
         Stage::check_connected(self, connected)
+    }
+
+    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+        Stage::measures(self, connected)
     }
 
     fn sources(&self) -> Vec<Source> {

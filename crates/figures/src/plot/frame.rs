@@ -120,7 +120,7 @@ impl Frame {
         let Plan { style, title, summary, legend, mut bottom, mut left, note, least, right, grid } = plan;
         let width = style.width;
         let title = clean(title);
-        let titles = text::wrap(&title, TITLE, width - 2.0 * MARGIN, 2);
+        let titles = text::wrap(&title, TITLE, width - 2.0 * MARGIN, 2, text::fit);
         let rows = legend::rows(&legend, width - 2.0 * MARGIN);
         let legend_height = rows.len() as f64 * legend::ROW;
 
@@ -128,7 +128,13 @@ impl Frame {
             Side::Numbers { scale, .. } => widest(scale.ticks.iter().map(|tick| tick.label.as_str())),
             Side::Names { names, .. } => {
                 let room = width * LEFT_PART;
-                widest(names.iter().flat_map(|name| text::wrap(name, LABEL, room, 2)).collect::<Vec<_>>().iter())
+                widest(
+                    names
+                        .iter()
+                        .flat_map(|name| text::wrap(name, LABEL, room, 2, text::fit_name))
+                        .collect::<Vec<_>>()
+                        .iter(),
+                )
             }
         };
         let x0 = MARGIN + if left.title().is_empty() { 0.0 } else { LINE + 6.0 } + left_room + 8.0;
@@ -210,7 +216,7 @@ impl Frame {
                     let x = x0 + (at as f64 + 0.5) * slot;
                     let lines = &fitted.lines[at];
                     for (row, shown) in lines.iter().enumerate() {
-                        let whole = if row + 1 == lines.len() && shown.ends_with('…') { name } else { shown };
+                        let whole = if text::is_cut(shown) { name } else { shown };
                         let tag = self.svg.tag("text").attr("class", "mut");
                         if fitted.upright {
                             let (x, y) = (number::coord(x + 4.0), number::coord(y1 + 8.0));
@@ -248,10 +254,10 @@ impl Frame {
                 let every = (LINE / slot).ceil().max(1.0) as usize;
                 for (at, name) in names.iter().enumerate().step_by(every) {
                     let middle = y0 + (at as f64 + 0.5) * slot;
-                    let lines = text::wrap(name, LABEL, room, most);
+                    let lines = text::wrap(name, LABEL, room, most, text::fit_name);
                     let first = middle + 4.0 - (lines.len().saturating_sub(1)) as f64 * LINE / 2.0;
                     for (row, shown) in lines.iter().enumerate() {
-                        let whole = if row + 1 == lines.len() && shown.ends_with('…') { name } else { shown };
+                        let whole = if text::is_cut(shown) { name } else { shown };
                         let tag = self.svg.tag("text").attr("class", "mut").attr("text-anchor", "end");
                         tag.at("x", x0 - 7.0).at("y", first + row as f64 * LINE).label(shown, whole);
                     }
@@ -351,13 +357,13 @@ fn widest<T: AsRef<str>>(labels: impl Iterator<Item = T>) -> f64 {
 /// Names for slots of a width: in up to three lines if all fit, else upright.
 fn fit_names(names: &[String], slot: f64) -> Names {
     let room = slot - 8.0;
-    let lines: Vec<Vec<String>> = names.iter().map(|name| text::wrap(name, LABEL, room, 3)).collect();
-    let cut = lines.iter().flatten().any(|line| line.ends_with('…'));
+    let lines: Vec<Vec<String>> = names.iter().map(|name| text::wrap(name, LABEL, room, 3, text::fit_name)).collect();
+    let cut = lines.iter().flatten().any(|line| text::is_cut(line));
     if !cut || room >= 60.0 {
         let most = lines.iter().map(Vec::len).max().unwrap_or(1).max(1);
         return Names { lines, upright: false, height: most as f64 * LINE };
     }
-    let lines: Vec<Vec<String>> = names.iter().map(|name| vec![text::fit(name, LABEL, LONGEST_UPRIGHT)]).collect();
+    let lines: Vec<Vec<String>> = names.iter().map(|name| vec![text::fit_name(name, LABEL, LONGEST_UPRIGHT)]).collect();
     let height = widest(lines.iter().flatten()) + 6.0;
     Names { lines, upright: true, height }
 }

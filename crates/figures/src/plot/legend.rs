@@ -40,7 +40,7 @@ pub(crate) fn rows(entries: &[Entry], width: f64) -> Vec<Vec<Placed>> {
     let mut rows: Vec<Vec<Placed>> = Vec::new();
     let mut x = f64::INFINITY;
     for entry in entries {
-        let shown = text::fit(&entry.name, LABEL, LONGEST.min(width - SWATCH));
+        let shown = text::fit_name(&entry.name, LABEL, LONGEST.min(width - SWATCH));
         let needed = SWATCH + text::width(&shown, LABEL);
         if x + needed > width {
             rows.push(Vec::new());

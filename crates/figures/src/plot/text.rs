@@ -40,8 +40,35 @@ pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     out
 }
 
+/// As [`fit`], but cut in the middle: both ends of a name, of a stage and its coordinates, tell it apart from others.
+pub(crate) fn fit_name(text: &str, size: f64, room: f64) -> String {
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    let half = (room - width("…", size)) / 2.0;
+    let take = |letters: &mut dyn Iterator<Item = char>| {
+        let mut used = 0.0;
+        let kept = letters.take_while(|letter| {
+            used += advance(*letter) * size / 2048.0;
+            used <= half
+        });
+        kept.collect::<Vec<char>>()
+    };
+    let head: String = take(&mut text.chars()).into_iter().collect();
+    let tail: String = take(&mut text.chars().rev()).into_iter().rev().collect();
+    format!("{}…{}", head.trim_end(), tail.trim_start())
+}
+
+/// Whether a text was cut to fit.
+pub(crate) fn is_cut(shown: &str) -> bool {
+    shown.contains('…')
+}
+
+/// How a text is cut that is wider than its room, given with the size of its font.
+pub(crate) type Fit = fn(&str, f64, f64) -> String;
+
 /// `text` in at most `lines` lines of at most `room` pixels, broken at spaces where possible; the last may be cut.
-pub(crate) fn wrap(text: &str, size: f64, room: f64, lines: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, size: f64, room: f64, lines: usize, fit: Fit) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut line = String::new();
     let mut words = text.split(' ').filter(|word| !word.is_empty()).peekable();
@@ -96,11 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_does_not_fit_keeps_both_ends() {
+        for text in ["evaluate factors=32, loss=bce, gamma=2.0", "ééééééééééééééééééé", "名前名前名前名前名前"]
+        {
+            for room in [0.0, 8.0, 40.0, 90.0] {
+                let cut = fit_name(text, 12.0, room);
+                assert!(is_cut(&cut) && (width(&cut, 12.0) <= room || cut == "…"), "{cut} in {room}");
+            }
+            assert_eq!(fit_name(text, 12.0, 1000.0), text);
+        }
+        let cut = |text| fit_name(text, 12.0, 120.0);
+        let (one, other) = (cut("evaluate factors=32, gamma=0.5"), cut("evaluate factors=32, gamma=2.0"));
+        assert!(one != other && one.starts_with("eval") && other.ends_with("2.0"), "{one} {other}");
+    }
+
+    #[test]
     fn lines_break_at_spaces_and_the_last_is_cut() {
-        let lines = wrap("one two three four five six", 12.0, 70.0, 2);
+        let lines = wrap("one two three four five six", 12.0, 70.0, 2, fit);
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0], "one two");
         assert!(lines[1].ends_with('…'));
-        assert!(wrap("   ", 12.0, 70.0, 2).is_empty());
+        assert!(wrap("   ", 12.0, 70.0, 2, fit).is_empty());
     }
 }

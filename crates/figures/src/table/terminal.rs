@@ -169,22 +169,24 @@ fn pad(text: &str, width: usize, left: bool) -> String {
     if left { format!("{text}{spaces}") } else { format!("{spaces}{text}") }
 }
 
-/// `text` in at most `width` columns, with an ellipsis where it is cut.
+/// `text` in at most `width` columns, with an ellipsis in the middle where it is cut: both ends of a name tell it apart from
+/// others.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut out = String::new();
-    let mut used = 1;
-    for letter in text.chars() {
-        used += letter.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        out.push(letter);
-    }
-    out.push('…');
-    out
+    let room = width.saturating_sub(1);
+    let take = |letters: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        let kept = letters.take_while(|letter| {
+            used += letter.width().unwrap_or(0);
+            used <= room
+        });
+        kept.collect::<Vec<char>>()
+    };
+    let head: String = take(&mut text.chars(), room.div_ceil(2)).into_iter().collect();
+    let tail: String = take(&mut text.chars().rev(), room / 2).into_iter().rev().collect();
+    format!("{head}…{tail}")
 }
 
 /// A paragraph in lines of at most `width` columns.
