@@ -39,7 +39,7 @@ pub(super) fn is_within(path: &Path, dir: &Path) -> bool {
 }
 
 /// Which pipeline.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct FileArgs {
     /// The pipeline file
     #[arg(value_name = "FILE")]

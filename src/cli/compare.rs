@@ -34,20 +34,18 @@ pub(super) struct CompareArgs {
 
 pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     let stored = Stored::open(global, &args.file, &args.world, &args.stages)?;
-    let wanted = |name: &str, stage: &str| {
-        args.stages.is_empty() || args.stages.iter().any(|wanted| wanted == name || wanted == stage)
-    };
+    let wanted = |node: &Node| args.stages.is_empty() || args.stages.iter().any(|name| node.is_called(name));
     let gives = |node: &Node| {
         node.kind.outputs.iter().any(|output| output.kind == Comparison::KIND || output.kind == Metrics::KIND)
     };
     for wanted in &args.stages {
-        let meant = stored.nodes().map(|(_, node)| node).find(|node| *wanted == node.stage || *wanted == node.name());
+        let meant = stored.nodes().map(|(_, node)| node).find(|node| node.is_called(wanted));
         if let Some(node) = meant.filter(|node| !gives(node)) {
             let what = format!("stage `{}` ({}) is no comparison and no evaluation", node.stage, node.kind.name);
             return Err(Failed::input(what).help(with_results(&stored.graph, gives)));
         }
     }
-    let nodes = || stored.nodes().map(|(_, node)| node).filter(|node| wanted(&node.name(), &node.stage));
+    let nodes = || stored.nodes().map(|(_, node)| node).filter(|node| wanted(node));
     let mut comparisons = Vec::new();
     for node in nodes() {
         if let Some(dir) = stored.artifact(node, Comparison::KIND) {
@@ -83,8 +81,8 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
         }
     }
     print::out(&side_by_side(&evaluations));
-    let missing =
-        stored.plan.stages.iter().filter(|stage| stage.key.is_none() && wanted(&stage.name, &stage.name)).count();
+    let unmade = |node: &Node| stored.planned(node).is_some_and(|stage| stage.key.is_none());
+    let missing = nodes().filter(|node| unmade(node)).count();
     if missing > 0 {
         let plan = same("plan", global, &args.file, &args.world);
         print::note(&format!("{missing} stages have not run as the pipeline is now; `{plan}` says why"));

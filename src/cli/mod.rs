@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     exit::hide_panics();
     signals::ignore_requests();
     logging::start(&cli.global);
-    let wants_json = cli.command.wants_json();
+    let failure = cli.command.failure();
     let outcome = exit::caught(|| match cli.command {
         Command::Run(_) | Command::Show(_) | Command::Recommend(_) | Command::Predict(_) => {
             threads::check()?;
@@ -123,31 +123,40 @@ pub fn main() -> ExitCode {
         }
         _ => work(cli),
     });
-    if let (true, Err(failed)) = (wants_json, &outcome) {
+    if let (Some(failure), Err(failed)) = (failure, &outcome) {
         // Whoever reads the answer finds one.
-        print::json(&serde_json::json!({"ok": false, "error": failed.to_string()}), false);
+        print::json(&failure(failed), false);
     }
     exit::code(outcome)
 }
 
+/// What is printed as JSON when a command fails.
+type Failure = Box<dyn Fn(&exit::Failed) -> serde_json::Value>;
+
 impl Command {
-    /// Whether one JSON object or array is promised; `run` keeps its promise itself, with its own object.
-    fn wants_json(&self) -> bool {
-        match self {
+    /// What to print when it fails, if JSON is promised.
+    fn failure(&self) -> Option<Failure> {
+        let wanted = match self {
+            Self::Run(args) => {
+                let file = args.file.clone();
+                return args.wants_json().then(|| Box::new(move |failed: &_| run::no_report(&file, failed)) as Failure);
+            }
             Self::Plan(args) => args.json,
             Self::Show(args) => args.json,
             Self::Recommend(args) => args.model.json,
             Self::Predict(args) => args.model.json,
             Self::Compare(args) => args.json,
             Self::Store(command) => command.wants_json(),
-            Self::Run(_)
-            | Self::Check(_)
+            Self::Check(_)
             | Self::Dag(_)
             | Self::Report(_)
             | Self::Schema(_)
             | Self::Init(_)
             | Self::Completions(_) => false,
-        }
+        };
+        wanted.then(|| {
+            Box::new(|failed: &exit::Failed| serde_json::json!({"ok": false, "error": failed.to_string()})) as Failure
+        })
     }
 }
 

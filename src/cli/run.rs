@@ -26,7 +26,7 @@ use crate::stages::check_device;
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     #[command(flatten)]
     select: SelectArgs,
     /// How many stages run at the same time [default: the number of cores]
@@ -115,21 +115,21 @@ impl From<GpuPrecision> for Precision {
     }
 }
 
-pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
-    let outcome = run(global, args);
-    if let (true, Err(failed)) = (args.json, &outcome) {
-        // Whoever reads the report finds one also when nothing could run.
-        let file = args.file.file.display().to_string();
-        let none: [(); 0] = [];
-        print::json(
-            &json!({"pipeline": file, "ok": false, "seconds": 0.0, "stages": none, "error": failed.to_string()}),
-            false,
-        );
+impl RunArgs {
+    /// Whether the report is asked for.
+    pub(super) fn wants_json(&self) -> bool {
+        self.json
     }
-    outcome
 }
 
-fn run(global: &Global, args: &RunArgs) -> Outcome {
+/// The report of a run that did not come about: whoever reads one finds one.
+pub(super) fn no_report(args: &FileArgs, failed: &Failed) -> serde_json::Value {
+    let none: [(); 0] = [];
+    let file = args.file.display().to_string();
+    json!({"pipeline": file, "ok": false, "seconds": 0.0, "stages": none, "error": failed.to_string()})
+}
+
+pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
     let graph = args.file.graph()?;
     check_device(args.device)?;
     let store = cache::Options { lock_timeout: args.lock_timeout, ..cache::Options::from_env() };
@@ -150,7 +150,7 @@ fn run(global: &Global, args: &RunArgs) -> Outcome {
         cancel: cancel.clone(),
     };
     let only = &args.select.only;
-    let named = |node: &&Node| only.is_empty() || only.iter().any(|name| *name == node.stage || *name == node.name());
+    let named = |node: &&Node| only.is_empty() || only.iter().any(|name| node.is_called(name));
     let nodes = graph.order().iter().map(|id| graph.node(*id)).filter(named);
     check_outputs(&world.outputs, nodes.map(|node| node.view_path(&graph.pipeline)))?;
     for (option, path) in args.record.targets() {

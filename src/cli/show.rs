@@ -81,7 +81,7 @@ pub(super) fn main(global: &Global, args: &ShowArgs) -> Outcome {
         let node = graph.node(*id);
         let name = node.name();
         let planned = plan.stages.iter().find(|stage| stage.name == name);
-        let wanted = node.stage == args.stage || name == args.stage;
+        let wanted = node.is_called(&args.stage);
         let Some(planned) = planned.filter(|_| wanted) else { continue };
         let key = planned.key.as_deref().and_then(StageKey::parse);
         let manifest = match key.map(|key| world.store.lookup(&key)) {

@@ -41,7 +41,7 @@ impl StoreCommand {
 pub(super) struct LsArgs {
     #[command(flatten)]
     store: StoreArgs,
-    /// Print one JSON array
+    /// Print one JSON array, or an object with `error`
     #[arg(long)]
     json: bool,
 }

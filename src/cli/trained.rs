@@ -70,7 +70,7 @@ impl TrainedArgs {
     /// The one node that is meant.
     fn node<'a>(&self, graph: &'a Graph) -> Result<&'a Node, Failed> {
         let nodes = graph.order().iter().map(|id| graph.node(*id));
-        let named: Vec<&Node> = nodes.filter(|node| node.stage == self.stage || node.name() == self.stage).collect();
+        let named: Vec<&Node> = nodes.filter(|node| node.is_called(&self.stage)).collect();
         match named.as_slice() {
             [node] => Ok(node),
             // `plan` has refused names that do not exist.

@@ -18,7 +18,7 @@ pub(super) fn refuse_unknown_repeat(repeat: &str, runs: &[Connected]) -> Result<
 pub(super) fn measured(runs: &[Connected]) -> Option<Measures> {
     let mut all = Measures::new();
     for run in runs {
-        for (protocol, names) in run.measures.as_ref()? {
+        for (protocol, names) in run.measures.as_deref()? {
             let own = names.iter().filter(|name| !name.starts_with(OF_POPULARITY)).cloned();
             all.entry(protocol.clone()).or_default().extend(own);
         }
@@ -37,9 +37,9 @@ pub(super) fn refuse_unmeasured(
     [parameter, protocol_parameter]: [&str; 2],
 ) -> Result<(), ParamError> {
     let protocols = || there.keys().map(String::as_str);
-    let names = match protocol {
-        Some(protocol) => match there.get(protocol) {
-            Some(names) => names,
+    let (protocol, names) = match protocol {
+        Some(protocol) => match there.get_key_value(protocol) {
+            Some(found) => found,
             None => {
                 return Err(ParamError::new(protocol_parameter, format!("no result is of the protocol `{protocol}`"))
                     .help(known(protocol, "protocols of the results", protocols())));
@@ -53,18 +53,27 @@ pub(super) fn refuse_unmeasured(
             )
             .help("say which: `protocol: full` or `protocol: sampled`"));
         }
-        None => match there.values().next() {
-            Some(names) => names,
+        None => match there.iter().next() {
+            Some(found) => found,
             None => return Ok(()),
         },
     };
     if names.contains(metric) {
         return Ok(());
     }
-    Err(ParamError::new(parameter, format!("no result has the metric `{metric}`")).help(format!(
-        "{}; `metrics` and `k` of the evaluating stage say which are computed",
-        known(metric, "there are", names.iter().map(String::as_str))
-    )))
+    let message = format!("no result of the protocol `{protocol}` has the metric `{metric}`");
+    Err(ParamError::new(parameter, message).help(unmeasured(metric, names, there)))
+}
+
+/// What to do about a metric that is not among these, but perhaps among those of another protocol.
+pub(super) fn unmeasured<'a>(metric: &str, own: impl IntoIterator<Item = &'a String>, there: &Measures) -> String {
+    match there.iter().find(|(_, names)| names.contains(metric)) {
+        Some((other, _)) => format!("the protocol `{other}` has it"),
+        None => format!(
+            "{}; `metrics` and `k` of the evaluating stage say which are computed",
+            known(metric, "there are", own.into_iter().map(String::as_str))
+        ),
+    }
 }
 
 /// The axis of repetitions by default.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::files::Files;
 use crate::artifacts::interactions::Interactions;
+use crate::data::columns::{Columns, IdColumn};
 use crate::data::frame::{FrameMeta, from_columns};
 use crate::data::read::{
     ColumnMap, ColumnRef, Encoding, FORMATS, File, Format, Header, Hooks, IdKind, OnBadLine, Options, Reading, Spill,
@@ -77,7 +78,7 @@ impl Stage for Read {
     }
 
     fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
-        check_files("file", self.file.is_some(), connected)
+        check_files("file", "`path` in place of `file`", self.file.is_some(), connected)
     }
 
     fn sources(&self) -> Vec<Source> {
@@ -89,7 +90,9 @@ impl Stage for Read {
         let Reading { rows, lines, skipped, warning } = self.reading(Some(spill), context)?;
         let mut sink = Interactions::sink(&FrameMeta::of(Self::KIND), BTreeSet::new(), context);
         let (mut waiting, mut waiting_rows) = (Vec::new(), 0);
+        let mut doubts: Option<Vec<String>> = None;
         let totals = rows.each(&mut |columns| {
+            doubts.get_or_insert_with(|| self.doubts(&columns));
             // Piece by piece, so that what is encoded at a time does not depend on how much fits into memory.
             let pieces = cut(&from_columns(columns)?, PIECE)?;
             // Pieces of many rows keep all of them in memory: none of them waits for what comes next.
@@ -115,21 +118,23 @@ impl Stage for Read {
         context.fact("items", totals.items);
         context.fact("lines", lines);
         context.fact("bad_lines", skipped);
-        if let Some(warning) = warning {
+        for warning in warning.into_iter().chain(doubts.unwrap_or_default()) {
             context.warn(warning);
         }
         Ok(())
     }
 }
 
-/// Refuses a parameter for files at the port `files` without any there, and files there without the parameter.
+/// Refuses a parameter for files at the port `files` without any there, and files there without the parameter. `paths` is what
+/// takes files on this machine.
 ///
 /// # Errors
 /// Names the parameter.
-pub(super) fn check_files(param: &str, given: bool, connected: &[&str]) -> Result<(), ParamError> {
+pub(super) fn check_files(param: &str, paths: &str, given: bool, connected: &[&str]) -> Result<(), ParamError> {
     match (given, connected.contains(&"files")) {
-        (true, false) => Err(ParamError::new(param, "nothing is connected that has files")
-            .help("add `inputs: {files: …}` with a stage such as `fetch`")),
+        (true, false) => Err(ParamError::new(param, "nothing is connected that has files").help(format!(
+            "for files on this machine set {paths}; else add `inputs: {{files: …}}` with a stage such as `fetch`"
+        ))),
         (false, true) => Err(ParamError::new("", format!("`files` is connected, but `{param}` is not given"))
             .help(format!("set `{param}` in place of paths, or disconnect `files`"))),
         _ => Ok(()),
@@ -164,7 +169,48 @@ fn with_hooks<T>(size: u64, context: &Context<'_>, parse: impl FnOnce(Hooks<'_>)
     parse(Hooks { advance: &|bytes| progress.advance(bytes), cancelled: &|| cancel.is_cancelled(), spill: None })
 }
 
+/// How many rows are looked at for values that are hardly what they are taken for.
+const LOOKED_AT: usize = 1000;
+
+/// Times above are those of the year 5138 in seconds, and of 1973 in milliseconds.
+const SECONDS: i64 = 100_000_000_000;
+
 impl Read {
+    /// What is hardly meant as it is read, by some of the rows.
+    fn doubts(&self, columns: &Columns) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let times = columns.timestamp.iter().flatten().take(LOOKED_AT);
+        if self.timestamp_unit == TimestampUnit::S
+            && let Some(least) = times.min().filter(|least| **least >= SECONDS)
+        {
+            let unit = if *least >= SECONDS * 1_000_000 {
+                "ns"
+            } else if *least >= SECONDS * 1000 {
+                "us"
+            } else {
+                "ms"
+            };
+            doubts.push(format!(
+                "timestamps such as {least} are taken as seconds, which are far in the future: if they are finer, set \
+                 `timestamp_unit: {unit}`"
+            ));
+        }
+        for (role, ids) in [("user", &columns.user), ("item", &columns.item)] {
+            let IdColumn::Str(ids) = ids else { continue };
+            let is_decimal = |id: &String| id.strip_suffix(".0").is_some_and(|whole| whole.parse::<i64>().is_ok());
+            let mut some = ids.values.iter().take(LOOKED_AT).peekable();
+            if let Some(first) = some.peek().map(ToString::to_string)
+                && some.all(is_decimal)
+            {
+                doubts.push(format!(
+                    "{role} ids such as `{first}` are taken as text, as they are written: if they are whole numbers, write \
+                     them so, as other tables will have them"
+                ));
+            }
+        }
+        doubts
+    }
+
     /// Reads the file. With `spill`, rows that are too many for memory go to files.
     pub(super) fn reading(&self, spill: Option<Spill<'_>>, context: &Context<'_>) -> Result<Reading> {
         let (name, reader) = match &self.file {
@@ -205,7 +251,9 @@ impl Read {
                 let shown = separator.escape_debug();
                 check_separator(separator, self.format).or_else(|reason| refuse(format!("`{shown}` {reason}")))
             }
-            (Format::Delimited, ..) => refuse("`format: delimited` needs a separator".to_owned()),
+            (Format::Delimited, ..) => Err(ParamError::new("separator", "`format: delimited` needs a separator").help(
+                "give what stands between fields, as in `separator: \";\"`, or set `format: csv` or `format: tsv`",
+            )),
             (_, own, None) => {
                 self.separator = own.map(str::to_owned);
                 Ok(())

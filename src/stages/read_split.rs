@@ -107,7 +107,7 @@ impl Stage for ReadSplit {
     }
 
     fn check_inputs(&self, connected: &[&str]) -> Result<(), ParamError> {
-        check_files("prefix", self.prefix.is_some(), connected)
+        check_files("prefix", "`train`, `valid` and `test` in place of `prefix`", self.prefix.is_some(), connected)
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -111,7 +111,8 @@ fn figures_are_svg_and_png() {
     project.write("bad.yaml", bad);
     let said = project.run("bad.yaml", &[]).ends(2);
     assert!(
-        said.err.contains("no result has the metric `ndcg@7`") && said.err.contains("there are: `hr@5`, `ndcg@5`"),
+        said.err.contains("no result of the protocol `sampled` has the metric `ndcg@7`")
+            && said.err.contains("there are: `hr@5`, `ndcg@5`"),
         "{}",
         said.err
     );
@@ -283,7 +284,11 @@ fn what_no_run_will_have_is_refused_before_anything_runs() {
     for (old, new, said) in [
         ("baseline: of_bce", "baseline: of_focal", "2 groups of runs are the `baseline`: `of_focal gamma=0.5`,"),
         ("baseline: of_bce", "baseline: of_bce\n    metrics: [ndcg@10]", "no connected run has the metric `ndcg@10`"),
-        ("{kind: bars, metric: ndcg@5}", "{kind: bars, metric: ndcg@50}", "no result has the metric `ndcg@50`"),
+        (
+            "{kind: bars, metric: ndcg@5}",
+            "{kind: bars, metric: ndcg@50}",
+            "no result of the protocol `sampled` has the metric",
+        ),
         (
             "{kind: bars, metric: ndcg@5}",
             "{kind: bars, metric: ndcg@5, protocol: full}",
@@ -296,4 +301,18 @@ fn what_no_run_will_have_is_refused_before_anything_runs() {
         let refused = project.ncf(&["check", "p.yaml"]).ends(2);
         assert!(refused.err.contains(said), "{new}: {}", refused.err);
     }
+}
+
+#[test]
+fn a_cell_is_found_by_its_coordinates_in_any_order() {
+    let project = Project::new();
+    project.write("p.yaml", SWEEP);
+    // Coordinates may be given in any order, all or some.
+    let planned = |cell: &str| {
+        let stages = project.ncf(&["plan", "p.yaml", "--only", cell, "--json"]).ends(0).json()["stages"].clone();
+        let named = stages.as_array().unwrap().iter().map(|stage| stage["name"].as_str().unwrap().to_owned());
+        named.filter(|name| name.starts_with("focal[")).collect::<Vec<String>>()
+    };
+    assert_eq!(planned("focal[seed=1,gamma=0.5]"), ["focal[gamma=0.5,seed=1]"]);
+    assert_eq!(planned("focal[seed=1]").len(), 2);
 }

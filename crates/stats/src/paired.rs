@@ -85,7 +85,13 @@ impl PairedTest {
         let (test, n, statistic, p, interval) = match *self {
             Self::PairedT {} => {
                 let t = paired_t(a, b, alternative, level)?;
-                (format!("paired t-test, {} degrees of freedom", t.df), t.n, t.statistic, t.p, Some(t.interval))
+                (
+                    format!("paired t-test, {} degree{} of freedom", t.df, if t.df == 1 { "" } else { "s" }),
+                    t.n,
+                    t.statistic,
+                    t.p,
+                    Some(t.interval),
+                )
             }
             Self::Wilcoxon { zeros, method, continuity } => {
                 let options = wilcoxon::Options { alternative, zeros, method, continuity };

@@ -134,7 +134,7 @@ fn notes(stored: &Stored) -> Vec<Note> {
 /// In which of all cells of a stage something is so; nothing for a stage without cells.
 fn in_cells(cells: &[String], all: usize) -> String {
     match cells {
-        [cell] if cell.is_empty() => String::new(),
+        _ if cells.iter().all(String::is_empty) => String::new(),
         _ if cells.len() == all && all > 1 => format!(" (in all {all} cells)"),
         _ => {
             let named = cells.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("; ");
@@ -191,6 +191,7 @@ mod tests {
     fn a_warning_says_in_which_cells_it_was_given() {
         let cells = |n: usize| (1..=n).map(|seed| format!("seed={seed}")).collect::<Vec<_>>();
         assert_eq!(in_cells(&[String::new()], 1), "");
+        assert_eq!(in_cells(&[String::new(), String::new()], 1), "");
         assert_eq!(in_cells(&cells(1), 2), " (in seed=1)");
         assert_eq!(in_cells(&cells(2), 2), " (in all 2 cells)");
         assert_eq!(in_cells(&cells(5), 9), " (in seed=1; seed=2; seed=3; and 2 more cells)");

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::checks::{self, Checks};
-use crate::artifacts::metrics::{Means, Metrics, OF_POPULARITY};
-use crate::stage::{Artifact, Connected, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
+use crate::artifacts::metrics::{Means, Metrics, OF_POPULARITY, Protocol};
+use crate::stage::{Artifact, Connected, Connections, Context, Fault, Input, Output, ParamError, Port, Result, Stage};
 use crate::stages::check::expect::{Expectation, MetricName, Side};
 use crate::stages::names::known;
 
@@ -60,7 +60,7 @@ impl Stage for Check {
         Ok(self)
     }
 
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError> {
         let runs = connected();
         let names: Vec<&str> = runs.iter().map(|run| run.stage.as_str()).collect();
         for (place, text) in self.expect.iter().enumerate() {
@@ -175,7 +175,7 @@ fn same_value(wanted: &str, axis: &str) -> bool {
 
 /// Refuses a metric that the run will not have, where that is known.
 fn will_have(run: &Connected, name: &MetricName) -> Result<()> {
-    let (Some(there), stage) = (&run.measures, &run.stage) else { return Ok(()) };
+    let (Some(there), stage) = (run.measures.as_deref(), &run.stage) else { return Ok(()) };
     let names = there.get(&name.protocol).ok_or_else(|| no_protocol(name, stage, there.keys()))?;
     let of = |name: &'_ &String| name.starts_with(OF_POPULARITY);
     let (of_baseline, own): (Vec<&String>, Vec<&String>) = names.iter().partition(of);
@@ -183,7 +183,11 @@ fn will_have(run: &Connected, name: &MetricName) -> Result<()> {
         return Err(no_popularity(stage));
     }
     // The baseline has the same metrics.
-    if own.contains(&&name.metric) { Ok(()) } else { Err(no_metric(name, stage, own.into_iter().map(String::as_str))) }
+    if own.contains(&&name.metric) {
+        return Ok(());
+    }
+    let elsewhere = there.iter().find(|(_, names)| names.contains(&name.metric)).map(|(protocol, _)| protocol.as_str());
+    Err(no_metric(name, stage, own.into_iter().map(String::as_str), elsewhere))
 }
 
 fn no_protocol<'a>(name: &MetricName, stage: &str, there: impl Iterator<Item = &'a String>) -> Fault {
@@ -192,11 +196,21 @@ fn no_protocol<'a>(name: &MetricName, stage: &str, there: impl Iterator<Item = &
 }
 
 fn no_popularity(stage: &str) -> Fault {
-    Fault::data(format!("`{stage}` has no popularity baseline")).help("set `popularity_baseline: true` there")
+    Fault::data(format!("`{stage}` has no popularity baseline"))
+        .help("only `evaluate` makes one, with `popularity_baseline: true`")
 }
 
-fn no_metric<'a>(name: &MetricName, stage: &str, there: impl Iterator<Item = &'a str>) -> Fault {
-    let error = Fault::data(format!("`{stage}` has no metric `{}`", name.metric));
+/// `elsewhere` is another protocol that has it.
+fn no_metric<'a>(
+    name: &MetricName,
+    stage: &str,
+    there: impl Iterator<Item = &'a str>,
+    elsewhere: Option<&str>,
+) -> Fault {
+    let error = Fault::data(format!("`{stage}` has no metric `{}` in the protocol `{}`", name.metric, name.protocol));
+    if let Some(other) = elsewhere {
+        return error.help(format!("its protocol `{other}` has it"));
+    }
     let help = known(&name.metric, "its metrics are", there);
     error.help(format!("{help}; `metrics` and `k` of that stage say which are computed"))
 }
@@ -215,7 +229,13 @@ fn mean(name: &MetricName, stage: &str, metrics: &Metrics) -> Result<f64> {
         Some((_, Some(value))) => Ok(value),
         Some((metric, None)) => Err(Fault::data(format!("`{metric}` of `{stage}` is not defined for any user"))
             .help("look at `undefined` in its `metrics.json`")),
-        None => Err(no_metric(name, stage, all().map(|(metric, _)| metric))),
+        None => {
+            let has = |found: &Protocol| {
+                found.metrics.iter().chain(found.lists.iter()).any(|(other, _)| other == name.metric)
+            };
+            let elsewhere = protocols.iter().find(|(_, found)| has(found)).map(|(protocol, _)| protocol.as_str());
+            Err(no_metric(name, stage, all().map(|(metric, _)| metric), elsewhere))
+        }
     }
 }
 

@@ -1,3 +1,6 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -121,7 +124,7 @@ fn a_name_that_does_not_exist_is_an_error_that_says_what_does() {
         )
     );
     let (message, help) = refused("e.sampled.hr@1 > 0");
-    assert_eq!(message, of("e.sampled.hr@1", "`e[loss=bce,seed=1]` has no metric `hr@1`"));
+    assert_eq!(message, of("e.sampled.hr@1", "`e[loss=bce,seed=1]` has no metric `hr@1` in the protocol `sampled`"));
     assert!(help.starts_with("did you mean `hr@10`? its metrics are: `auc`, `hr@10`"), "{help}");
     let (message, _) = refused("e.sampled.auc > 0");
     assert!(message.ends_with("`auc` of `e[loss=bce,seed=1]` is not defined for any user"), "{message}");
@@ -142,8 +145,8 @@ fn names_are_looked_up_before_anything_runs() {
     let connected = || {
         let run = |stage: &str| Connected { port: "metrics", stage: stage.to_owned(), ..Connected::default() };
         let names = ["hr@10", "popularity.hr@10"].map(str::to_owned);
-        let known = Connected { measures: Some([("full".to_owned(), names.into())].into()), ..run("known") };
-        vec![run("e[gamma=0.0]"), run("plain"), known]
+        let known = Connected { measures: Some(Arc::new([("full".to_owned(), names.into())].into())), ..run("known") };
+        Rc::from([run("e[gamma=0.0]"), run("plain"), known])
     };
     let check = |text: &str| {
         let check = Check { expect: vec![text.to_owned()], ..Check::default() };
@@ -161,8 +164,8 @@ fn names_are_looked_up_before_anything_runs() {
     assert!(check("plain[gamma=1].full.auc > 0").unwrap_err().contains("`plain` has no cells"));
     assert_eq!(check("known.full.hr@10 > known.full.popularity.hr@10"), Ok(()));
     for (text, message) in [
-        ("known.full.auc > 0", "`known` has no metric `auc`"),
-        ("known.full.popularity.auc > 0", "`known` has no metric `auc`"),
+        ("known.full.auc > 0", "`known` has no metric `auc` in the protocol `full`"),
+        ("known.full.popularity.auc > 0", "`known` has no metric `auc` in the protocol `full`"),
         ("known.sampled.hr@10 > 0", "`known` has no protocol `sampled`"),
     ] {
         assert_eq!(check(text), Err(format!("expect.0: `{text}`: {message}")));

@@ -89,7 +89,7 @@ impl Members {
 /// # Errors
 /// When none has them, or several.
 pub(super) fn find_baseline(found: &[Known<'_>], baseline: &Baseline, protocol: &str) -> Result<usize> {
-    let matching = |same: fn(&Value, &Value) -> bool| {
+    let matching = |of: Option<&str>, same: fn(&Value, &Value) -> bool| {
         let matches = |group: &Known<'_>| match baseline {
             Baseline::Stage(stage) => group.stage == stage || group.name == stage,
             Baseline::Cell(cell) => {
@@ -97,21 +97,27 @@ pub(super) fn find_baseline(found: &[Known<'_>], baseline: &Baseline, protocol: 
             }
         };
         let places = found.iter().enumerate();
-        let places = places.filter(|(_, group)| group.protocol == protocol && matches(group));
+        let places = places.filter(|(_, group)| of.is_none_or(|of| group.protocol == of) && matches(group));
         places.map(|(place, _)| place).collect::<Vec<usize>>()
     };
     // As they are written first: a matrix may have both `1` and `1.0`.
-    let exact = matching(|one, other| one == other);
-    let places = if exact.is_empty() { matching(same) } else { exact };
+    let exact = matching(Some(protocol), |one, other| one == other);
+    let places = if exact.is_empty() { matching(Some(protocol), same) } else { exact };
     let names = |places: &[usize]| {
         let names: Vec<String> = places.iter().take(5).map(|place| format!("`{}`", found[*place].name)).collect();
         names.join(", ") + if places.len() > 5 { ", …" } else { "" }
     };
     match places[..] {
         [place] => Ok(place),
+        [] if !matching(None, same).is_empty() => {
+            Err(Fault::data(format!("the `baseline` has no results of the protocol `{protocol}`, which others have")).help(
+                "compare runs of the same protocols: an evaluation is of `sampled` with a `pool`, and of `full` without one \
+                 or with `full: true`",
+            ))
+        }
         [] => {
             let all: Vec<usize> = (0..found.len()).filter(|place| found[*place].protocol == protocol).collect();
-            Err(Fault::data(format!("no run of the protocol `{protocol}` is the `baseline`"))
+            Err(Fault::data("no run is the `baseline`")
                 .help(format!("give the stage or the coordinates of one of {}", names(&all))))
         }
         _ => Err(Fault::data(format!("{} groups of runs are the `baseline`: {}", places.len(), names(&places)))

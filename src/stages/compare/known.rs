@@ -84,6 +84,8 @@ fn refuse_ambiguous(baseline: &Baseline, runs: &[Connected], repeat: &str) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -95,7 +97,8 @@ mod tests {
             stage: stage.to_owned(),
             cell: serde_json::from_value(cell).unwrap(),
             measures: (!measured.is_empty())
-                .then(|| measured.iter().map(|(protocol, of)| ((*protocol).to_owned(), names(of))).collect()),
+                .then(|| measured.iter().map(|(protocol, of)| ((*protocol).to_owned(), names(of))).collect())
+                .map(Arc::new),
             ..Connected::default()
         }
     }
@@ -134,8 +137,8 @@ mod tests {
         // One of each protocol is what is wanted; one of a single protocol leaves the other without.
         assert_eq!(baseline(json!("e"), &[of(0, 1, "full"), of(2, 1, "sampled")]), Ok(()));
         let (message, help) = baseline(json!({"gamma": 0}), &[of(0, 1, "full"), of(2, 1, "sampled")]).unwrap_err();
-        assert_eq!(message, "no run of the protocol `sampled` is the `baseline`");
-        assert!(help.contains("`gamma=2`"));
+        assert_eq!(message, "the `baseline` has no results of the protocol `sampled`, which others have");
+        assert!(help.contains("compare runs of the same protocols"));
         // What is not known is left to the run.
         assert_eq!(baseline(json!("e"), &[of(0, 1, "full"), run("e[gamma=2]", json!({"gamma": 2}), &[])]), Ok(()));
     }

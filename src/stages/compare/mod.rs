@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::cells::distinct;
 use crate::artifacts::comparison::{Comparison, Row};
 use crate::artifacts::metrics::{Metrics, is_of_lists, user_values};
-use crate::stage::{Artifact, Connected, Context, Fault, Input, Measures, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Artifact, Connections, Context, Fault, Input, Measures, Output, ParamError, Port, Result, Stage};
 use crate::stats::multiple::Correction;
 
 use groups::Baseline;
@@ -103,7 +103,7 @@ impl Stage for Compare {
         Ok(self)
     }
 
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError> {
         let connected = connected();
         refuse_unknown_repeat(&self.repeat, &connected)?;
         known::refuse_unknown_metrics(&self.metrics, &connected)?;
@@ -113,7 +113,7 @@ impl Stage for Compare {
         }
     }
 
-    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+    fn measures(&self, connected: Connections<'_>) -> Option<Measures> {
         measured(&connected())
     }
 
@@ -142,6 +142,10 @@ impl Stage for Compare {
                 let place = groups::find_baseline(&known, baseline, protocol)?;
                 groups::differences(&mut found, place);
                 let over_seeds = self.tests.iter().any(|test| test.over == Over::Seeds);
+                let are_asked_for = self.tests != default_tests();
+                if let Some(warning) = over_seeds.then(|| untested(&found, place, are_asked_for)).flatten() {
+                    context.warn(warning);
+                }
                 for warning in over_seeds.then(|| unpaired(&found, place)).into_iter().flatten() {
                     context.warn(warning);
                 }
@@ -163,6 +167,20 @@ impl Stage for Compare {
         tables::write(&comparison, self.level, context)?;
         comparison.write(Self::KIND, context)
     }
+}
+
+/// Why there is no test over repetitions, where one is asked for or others have some: the baseline has a single run.
+fn untested(found: &[Members], baseline: usize, is_asked_for: bool) -> Option<String> {
+    let base = &found[baseline];
+    let of_protocol = found.iter().filter(|members| members.group.protocol == base.group.protocol);
+    let repeated = of_protocol.clone().any(|members| members.rows.len() > 1);
+    (base.rows.len() == 1 && of_protocol.count() > 1 && (repeated || is_asked_for)).then(|| {
+        format!(
+            "protocol `{}`: no test over seeds was made: the baseline `{}` has one run; give it as many as the others, or take \
+             another as `baseline`",
+            base.group.protocol, base.group.name
+        )
+    })
 }
 
 /// Groups whose repetitions are not all those of the baseline: what is shown of them is of all, a test over repetitions of
@@ -332,5 +350,23 @@ mod tests {
         // What was chosen by the test part is judged soundly by another.
         let elsewhere = Metrics { on: "valid".to_owned(), ..chosen };
         assert_eq!(rows(&a, &elsewhere).next().unwrap().chosen_on, None);
+    }
+
+    #[test]
+    fn tests_over_seeds_that_are_not_made_are_warned_of() {
+        let row = |stage: &str, seed: u32| groups::tests::row(stage, serde_json::json!({"seed": seed}), 0.5);
+        let found = |rows: &[Row]| groups::groups(rows, "seed", 0.95).unwrap();
+        let repeated = found(&[row("one", 1), row("two", 1), row("two", 2)]);
+        let said = untested(&repeated, 0, false).unwrap();
+        assert!(
+            said.contains("no test over seeds was made: the baseline `one seed=1` has one run")
+                || said.contains("`one`"),
+            "{said}"
+        );
+        assert_eq!(untested(&repeated, 1, true), None);
+        // Nothing is repeated: only who asked for the test is told.
+        let single = found(&[row("one", 1), row("two", 1)]);
+        assert_eq!(untested(&single, 0, false), None);
+        assert!(untested(&single, 0, true).is_some());
     }
 }

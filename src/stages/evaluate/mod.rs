@@ -18,7 +18,7 @@ use crate::eval::{self, Audience, Candidates, Counts, Evaluation, Fame, Place, P
 use crate::metric::{Measure, Metric};
 use crate::model::AnyModel;
 use crate::model::scorer::Scorer;
-use crate::stage::{Connected, Context, Measures, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Connections, Context, Measures, Output, ParamError, Port, Result, Stage};
 use crate::stages::device::Gpu;
 use crate::stages::evaluate::report::Found;
 
@@ -160,7 +160,7 @@ impl Stage for Evaluate {
         Ok(self)
     }
 
-    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+    fn measures(&self, connected: Connections<'_>) -> Option<Measures> {
         let is_sampled = connected().iter().any(|input| input.port == "pool");
         let of_users = || self.measures().into_iter().map(|measure| measure.name());
         let of_lists = || OF_LISTS.iter().flat_map(|name| self.k.iter().map(move |k| format!("{name}@{k}")));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::artifacts::split::SplitFrames;
 use crate::data::frame::{self, FrameMeta, ITEM, USER};
 use crate::data::pool;
 use crate::model::{Config, Weights};
-use crate::stage::{Artifact, ArtifactDir, ContextParts, Input, Note};
+use crate::stage::{Artifact, ArtifactDir, Connected, ContextParts, Input, Note};
 
 const USERS: usize = 3;
 const ITEMS: usize = 5;
@@ -250,4 +251,35 @@ fn parameters_that_cannot_work_are_refused() {
     // AUC is of the whole ranking.
     assert!(stage(json!({"metrics": ["auc"], "k": []})).is_ok());
     assert!(serde_json::from_value::<Evaluate>(json!({"metric": ["hr"]})).is_err());
+}
+
+/// Stages that read the metrics are refused by what is said, before anything has run.
+#[test]
+fn what_is_said_to_be_measured_is_what_is_measured() {
+    let root = tempfile::tempdir().unwrap();
+    let inputs = [model(root.path(), [0.0, 1.0, 2.0, 3.0, 4.0]), split(root.path()), pool(root.path())];
+    for (ports, params) in [
+        (2, json!({"k": [1, 2]})),
+        (2, json!({"k": [2], "full": true, "popularity_baseline": false})),
+        (3, json!({"k": [3, 1], "metrics": ["map", "hr", "precision"]})),
+        (3, json!({"k": [1, 2], "full": true})),
+        (3, json!({"k": [], "metrics": ["auc"], "full": true})),
+        (3, json!({"k": [2], "metrics": ["mrr"], "popularity_baseline": false})),
+    ] {
+        let connected = || {
+            let ports = ["model", "split", "pool"].into_iter().take(ports);
+            ports.map(|port| Connected { port, ..Connected::default() }).collect::<Rc<[Connected]>>()
+        };
+        let said = Stage::measures(&stage(params.clone()).unwrap(), &connected).unwrap();
+        let ran = run(params.clone(), inputs.iter().take(ports).cloned()).unwrap();
+        let names = |(protocol, found): (String, crate::artifacts::metrics::Protocol)| {
+            let own = found.metrics.iter().chain(found.lists.iter()).map(|(name, _)| name.to_owned());
+            let baseline =
+                found.popularity.iter().chain(&found.popularity_lists).flat_map(crate::artifacts::metrics::Means::iter);
+            let baseline = baseline.map(|(name, _)| format!("{OF_POPULARITY}{name}"));
+            (protocol, own.chain(baseline).collect())
+        };
+        let measured: Measures = ran.metrics.protocols.into_iter().map(names).collect();
+        assert_eq!(said, measured, "{params}");
+    }
 }

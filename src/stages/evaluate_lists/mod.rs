@@ -18,7 +18,7 @@ use crate::data::given::{Given, ListOrder};
 use crate::data::read::{ColumnMap, ColumnRef, Encoding, Format, Header, IdKind, OnBadLine, TimestampUnit};
 use crate::eval::{Counts, GivenTable, measure_given};
 use crate::metric::{Measure, Metric};
-use crate::stage::{Connected, Context, Fault, Measures, Output, ParamError, Port, Result, Source, Stage};
+use crate::stage::{Connections, Context, Fault, Measures, Output, ParamError, Port, Result, Source, Stage};
 use crate::stages::evaluate::{Mask, Part, TIE_RULE, user_counts};
 use crate::stages::read::Read;
 
@@ -143,7 +143,7 @@ impl Stage for EvaluateLists {
         vec![Source::new("path", self.path.clone())]
     }
 
-    fn measures(&self, _: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+    fn measures(&self, _: Connections<'_>) -> Option<Measures> {
         let names = self.measures().into_iter().map(|measure| measure.name()).collect();
         Some([("full".to_owned(), names)].into())
     }
@@ -236,10 +236,13 @@ impl EvaluateLists {
     }
 
     fn lists(&self, split: &Split, context: &Context<'_>) -> Result<Given> {
-        let reading = self.reader().reading(None, context).map_err(|error| Fault {
-            message: ours(&error.message),
-            help: error.help.as_deref().map(ours),
-            ..error
+        let reading = self.reader().reading(None, context).map_err(|error| {
+            let help = error.help.as_deref().map(ours);
+            // Where the column of ranks was only assumed, a list may be in the order of its scores.
+            let by_score =
+                error.message.contains("no column `rank`") && help.iter().any(|help| help.contains("`score`"));
+            let more = if by_score { "; for lists in the order of a score set `columns: {score: score}`" } else { "" };
+            Fault { message: ours(&error.message), help: help.map(|help| help + more), ..error }
         })?;
         let columns = reading.rows.into_columns()?;
         let order = if self.columns.rank.is_some() { ListOrder::Rank } else { ListOrder::Score };
@@ -357,6 +360,10 @@ fn ours(text: &str) -> String {
                 "`format` and `columns`, that the file is UTF-8, and put such",
             ),
             ("s out with `on_bad_line: skip`", "s right"),
+            (
+                "times are whole numbers of seconds since 1970, or of what `timestamp_unit` says",
+                "ranks are whole numbers",
+            ),
             ("`format`, `separator` and `encoding`", "`format` and `separator`, and that the file is UTF-8"),
         ]
         .iter()

@@ -32,6 +32,10 @@ fn lists_in_raw_ids_get_the_metrics_of_full_ranking() {
     // Nothing in the lists is known from training or validation. User 100 has 2 items left, user 101 has 4.
     assert_eq!((full.mask.as_deref(), full.candidates.min, full.candidates.max), (Some("train_valid"), 2, 4));
     assert_eq!(full.metrics.get("mrr"), None);
+    let stage: EvaluateLists = serde_json::from_value(json!({"path": "lists.csv", "k": [1, 2]})).unwrap();
+    let names = full.metrics.iter().map(|(name, _)| name.to_owned()).collect();
+    let none: &dyn Fn() -> std::rc::Rc<[crate::stage::Connected]> = &|| std::rc::Rc::from([]);
+    assert_eq!(Stage::measures(&stage, none), Some([("full".to_owned(), names)].into()));
     let per_user = done.frame("per_user.parquet");
     let names: Vec<&str> = per_user.get_column_names().iter().map(|name| name.as_str()).collect();
     assert_eq!(names[..5], ["user_id", "positives", "full_candidates", "listed", "full_hr_1"]);
@@ -98,7 +102,11 @@ fn files_that_cannot_be_lists_are_refused_in_the_words_of_lists() {
     let (message, help) = refused("user,item,rank\n100,e,first\n", json!({}));
     assert!(message.contains("rank `first`") && !message.contains("timestamp"), "{message}");
     // Settings that other stages have and this one has not.
+    assert_eq!(help, "ranks are whole numbers: write them so");
+    let (_, help) = refused("user,item,rank\n100,e,1\n100,d,second\n", json!({}));
     assert_eq!(help, "check `format` and `columns`, that the file is UTF-8, and put such lines right");
+    let (_, help) = refused("user,item,score\n100,e,0.5\n", json!({}));
+    assert!(help.ends_with("for lists in the order of a score set `columns: {score: score}`"), "{help}");
     let (message, help) = refused("user,item,rank\n0,e,1\n", json!({}));
     assert!(message.starts_with("no user of `lists.csv` is a user of the split"), "{message}");
     assert!(help.contains("such as `100`, `101`, `102`"), "{help}");

@@ -16,7 +16,7 @@ use crate::artifacts::figure::Drawing;
 use crate::artifacts::metrics::Metrics;
 use crate::artifacts::model::Model;
 use crate::figures::plot::Axis;
-use crate::stage::{Connected, Context, Fault, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Connected, Connections, Context, Fault, Output, ParamError, Port, Result, Stage};
 use crate::stages::names::{known, measured, refuse_unknown_repeat, refuse_unmeasured, seed};
 
 /// A figure of results.
@@ -170,7 +170,7 @@ impl Plot {
             Figure::Sweep(of) => (&of.metric, &of.protocol),
             Figure::Bars(of) => (&of.metric, &of.protocol),
             Figure::Heat(of) => (&of.metric, &of.protocol),
-            Figure::Distribution(of) => (&of.metric, &of.protocol),
+            Figure::Distribution(of) => return results.iter().try_for_each(|run| spread::refuse_unmeasured(of, run)),
             Figure::Curves(_) => return Ok(()),
         };
         match measured(results) {
@@ -196,7 +196,12 @@ impl Figure {
 impl Stage for Plot {
     const KIND: &'static str = "plot";
     const ABOUT: &'static str = "draws a figure of results, as SVG and PNG";
-    const CHANGES: &'static [&'static str] = &["first version", "means over runs end where the first run does"];
+    const CHANGES: &'static [&'static str] = &[
+        "first version",
+        "means over runs are drawn where all runs have a value; of several validations in an epoch the last counts, and the \
+         mean of the training losses, each by its steps",
+        "what bands and error bars are stands below the picture, and the protocol in its title",
+    ];
     const INPUTS: &'static [Port] =
         &[Port::optional::<Comparison>("results"), Port::any::<Model>("models"), Port::any::<Metrics>("runs")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Drawing>("figure")];
@@ -233,7 +238,7 @@ impl Stage for Plot {
         }
     }
 
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError> {
         let results = connected();
         refuse_unknown_repeat(&self.repeat, &results)?;
         self.refuse_unmeasured(&results)?;

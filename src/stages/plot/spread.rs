@@ -4,9 +4,47 @@ use std::collections::BTreeMap;
 
 use crate::artifacts::cells::{group, labels};
 use crate::artifacts::metrics::{Metrics, user_values};
+use crate::artifacts::metrics::{OF_POPULARITY, is_of_lists};
 use crate::figures::plot::{self, Axis, Chart, Distribution, Sample};
-use crate::stage::{Artifact, Context, Fault, Result};
+use crate::stage::{Artifact, Connected, Context, Fault, ParamError, Result};
+use crate::stages::names::known;
 use crate::stages::plot::{Spread, Title, View};
+
+/// Refuses what a run will have no values of users of, where that is known.
+pub(super) fn refuse_unmeasured(of: &Spread, run: &Connected) -> Result<(), ParamError> {
+    let Some(there) = run.measures.as_deref() else { return Ok(()) };
+    let protocols = || there.keys().map(String::as_str);
+    let refused = |parameter: &str, what: String| ParamError::new(&format!("figure.{parameter}"), what);
+    let names = match &of.protocol {
+        Some(protocol) => there.get(protocol).ok_or_else(|| {
+            let what = format!("`{}` has no results of the protocol `{protocol}`", run.stage);
+            refused("protocol", what).help(known(protocol, "its protocols are", protocols()))
+        })?,
+        None if there.len() > 1 => {
+            let both: Vec<&str> = protocols().collect();
+            return Err(refused("protocol", format!("results are of the protocols {}", both.join(" and ")))
+                .help("say which: `protocol: full` or `protocol: sampled`"));
+        }
+        None => match there.values().next() {
+            Some(names) => names,
+            None => return Ok(()),
+        },
+    };
+    let of_users = || names.iter().filter(|name| !name.starts_with(OF_POPULARITY) && !is_of_lists(name));
+    // The names of columns will do: `hr_10`, and the rank that evaluations of models give beside the metrics.
+    if of.metric == "rank" || of_users().any(|name| *name == of.metric || name.replace('@', "_") == of.metric) {
+        return Ok(());
+    }
+    let what = if is_of_lists(&of.metric) {
+        format!("`{}` is of all lists together: no user has a value", of.metric)
+    } else {
+        format!("`{}` has no metric `{}`", run.stage, of.metric)
+    };
+    Err(refused("metric", what).help(format!(
+        "{}; `metrics` and `k` of that stage say which are computed",
+        known(&of.metric, "its metrics of users are", of_users().map(String::as_str))
+    )))
+}
 
 /// A sample for each group of runs: the values of its users, each the mean over repetitions.
 pub(super) fn chart(of: &Spread, title: Title<'_>, repeat: &str, context: &Context<'_>) -> Result<Chart> {
@@ -46,4 +84,37 @@ pub(super) fn chart(of: &Spread, title: Title<'_>, repeat: &str, context: &Conte
             View::Boxes => plot::View::Boxes { orientation: plot::Orientation::default() },
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_no_user_has_a_value_of_is_refused() {
+        let run = |stage: &str, protocols: &[(&str, &[&str])]| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let measures = protocols.iter().map(|(name, of)| ((*name).to_owned(), names(of))).collect();
+            Connected { stage: stage.to_owned(), measures: Some(Arc::new(measures)), ..Connected::default() }
+        };
+        let full = run("f", &[("full", &["hr@10", "coverage@10", "popularity.auc"])]);
+        let both = run("b", &[("full", &["hr@10"]), ("sampled", &["hr@10"])]);
+        let refused = |metric: &str, protocol: Option<&str>, run: &Connected| {
+            let of = Spread { metric: metric.to_owned(), protocol: protocol.map(str::to_owned), view: View::Histogram };
+            refuse_unmeasured(&of, run).err().map(|error| error.message)
+        };
+        // Runs may differ in their protocol, if each has one only; names of columns will do.
+        for metric in ["hr@10", "hr_10", "rank"] {
+            assert_eq!(refused(metric, None, &full), None);
+            assert_eq!(refused(metric, Some("sampled"), &both), None);
+        }
+        assert_eq!(refused("anything", None, &Connected::default()), None);
+        let said = |metric: &str, protocol, run| refused(metric, protocol, run).unwrap();
+        assert_eq!(said("hr@10", None, &both), "results are of the protocols full and sampled");
+        assert_eq!(said("hr@10", Some("sampled"), &full), "`f` has no results of the protocol `sampled`");
+        assert_eq!(said("coverage@10", None, &full), "`coverage@10` is of all lists together: no user has a value");
+        assert_eq!(said("auc", None, &full), "`f` has no metric `auc`");
+    }
 }

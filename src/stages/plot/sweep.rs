@@ -60,6 +60,16 @@ fn by_axis<'a>(found: &[(&'a Group, &'a Spread)], x: &str) -> Result<Vec<(String
     Ok(names.into_iter().zip(lists).map(|(name, (.., list))| (name, list)).collect())
 }
 
+/// The groups that have a place on an axis.
+fn with_axis<'a>(found: &[(&'a Group, &'a Spread)], x: &str) -> Vec<(&'a Group, &'a Spread)> {
+    found.iter().filter(|(group, _)| group.cell.contains_key(x)).copied().collect()
+}
+
+/// What a title says of the protocol, which is one for all.
+fn ranking(found: &[(&Group, &Spread)]) -> String {
+    found.first().map_or_else(String::new, |(group, _)| format!(", {} ranking", group.protocol))
+}
+
 /// What bands and error bars mean, if there are any.
 fn deviation(found: &[(&Group, &Spread)]) -> Option<String> {
     let runs = || found.iter().map(|(group, _)| group.runs);
@@ -78,6 +88,7 @@ pub(super) fn left_out(results: &Comparison, x: &str) -> Option<String> {
 /// A line for each combination of the other parameters, with a band of one standard deviation over seeds.
 pub(super) fn line(of: &Sweep, title: Title<'_>, results: &Comparison) -> Result<Chart> {
     let found = groups(results, &of.metric, of.protocol.as_deref())?;
+    let along = with_axis(&found, &of.x);
     let lists = by_axis(&found, &of.x)?;
     if lists.iter().flat_map(|(_, list)| list).any(|(value, _)| !value.is_number()) {
         return Err(Fault::data(format!("the axis `{}` has values that are no numbers", of.x))
@@ -92,12 +103,12 @@ pub(super) fn line(of: &Sweep, title: Title<'_>, results: &Comparison) -> Result
         Series { name, points, best: None }
     });
     Ok(Chart::Line(LineChart {
-        title: title(format!("{} by {}", of.metric, of.x)),
+        title: title(format!("{} by {}{}", of.metric, of.x, ranking(&found))),
         x: axis(&of.x, of.log_x),
         y: Axis::new(of.metric.clone()),
         series: series.collect(),
         best_label: None,
-        band_label: deviation(&found),
+        band_label: deviation(&along),
     }))
 }
 
@@ -126,13 +137,15 @@ pub(super) fn bars(of: &Bars, title: Title<'_>, results: &Comparison) -> Result<
         }
     };
     let default = of.x.as_ref().map_or_else(|| of.metric.clone(), |x| format!("{} by {x}", of.metric));
+    let default = default + &ranking(&found);
+    let along = of.x.as_ref().map_or_else(|| found.clone(), |x| with_axis(&found, x));
     Ok(Chart::Bar(BarChart {
         title: title(default),
         category: category.to_owned(),
         groups: names,
         value: Axis::new(of.metric.clone()),
         series,
-        error_label: deviation(&found),
+        error_label: deviation(&along),
         ..BarChart::default()
     }))
 }
@@ -163,7 +176,7 @@ pub(super) fn heat(of: &Heat, title: Title<'_>, results: &Comparison) -> Result<
         }
     }
     Ok(Chart::Heat(HeatMap {
-        title: title(of.metric.clone()),
+        title: title(format!("{}{}", of.metric, ranking(&found))),
         x: of.x.clone(),
         columns: columns.iter().map(shown).collect(),
         y: of.y.clone(),

@@ -79,14 +79,14 @@ fn what_cannot_work_is_refused_before_anything_runs() {
         json!({"path": "a.csv", "on_bad_line": "ignore"}),
         json!({"path": "a.csv", "timestamp_unit": "h"}),
     ];
-    insta::assert_snapshot!(found.map(decode).join("\n"), @r"
+    insta::assert_snapshot!(found.map(decode).join("\n"), @r#"
     : no file is given [set `path` to a file on this machine, or connect `files` and set `file` to the name of one]
     format: the ending of `ratings.txt` does not tell its format [set `format` to one of csv, tsv, double_colon, delimited, jsonl, parquet, inter, rating]
     format: unknown variant `excel`, expected one of `auto`, `csv`, `tsv`, `double_colon`, `delimited`, `jsonl`, `parquet`, `inter`, `rating` []
     sep: unknown field `sep`, expected one of `path`, `file`, `format`, `separator`, `header`, `columns`, `ids`, `timestamp_unit`, `encoding`, `on_bad_line` []
     separator: `::` must be a single character for `csv` []
     separator: `` is empty []
-    separator: `format: delimited` needs a separator []
+    separator: `format: delimited` needs a separator [give what stands between fields, as in `separator: ";"`, or set `format: csv` or `format: tsv`]
     separator: `format: tsv` has a separator of its own [leave `separator` out, or set `format: delimited`]
     separator: `format: jsonl` has no separators [leave `separator` out, or set `format: delimited`]
     header: `format: inter` always has a header [leave `header` out]
@@ -102,7 +102,7 @@ fn what_cannot_work_is_refused_before_anything_runs() {
     ids: unknown variant `int`, expected one of `auto`, `integer`, `string` []
     on_bad_line: unknown variant `ignore`, expected `error` or `skip` []
     timestamp_unit: unknown variant `h`, expected one of `s`, `ms`, `us`, `ns` []
-    ");
+    "#);
 }
 
 fn run(text: &str, params: serde_json::Value, digest: Option<&str>) -> (Result<(DataFrame, FrameMeta)>, Vec<Note>) {
@@ -168,4 +168,29 @@ fn bad_data_is_the_users_error_with_its_place() {
     let error = result.unwrap_err();
     assert_eq!(error.class, Class::Data);
     assert!(error.message.contains("ratings.tsv:2: rating `x` is not a number"), "{}", error.message);
+}
+
+#[test]
+fn values_that_are_hardly_meant_as_they_are_read_are_warned_of() {
+    let warnings = |text: &str, params: serde_json::Value| {
+        let (result, notes) = run(text, params, None);
+        result.unwrap();
+        let warning = |note| match note {
+            Note::Warning(text) => Some(text),
+            Note::Fact(..) | Note::Device(_) => None,
+        };
+        notes.into_iter().filter_map(warning).collect::<Vec<String>>()
+    };
+    let plain = json!({"path": "ratings.tsv"});
+    for (unit, time) in [("ms", 874_965_478_000_i64), ("us", 874_965_478_000_000), ("ns", 874_965_478_000_000_000)] {
+        let text = format!("1\t2\t3\t{time}\n");
+        let said = warnings(&text, plain.clone());
+        assert!(said.len() == 1 && said[0].ends_with(&format!("set `timestamp_unit: {unit}`")), "{said:?}");
+        assert_eq!(warnings(&text, json!({"path": "ratings.tsv", "timestamp_unit": unit})), [""; 0]);
+    }
+    // One that is not is enough for a doubt of the doubt.
+    assert_eq!(warnings("1\t2\t3\t874965478000\n1\t3\t3\t874965478\n", plain.clone()), [""; 0]);
+    let said = warnings("1.0\ta\t3\t4\n2.0\tb\t3\t4\n", plain.clone());
+    assert!(said.len() == 1 && said[0].starts_with("user ids such as `1.0` are taken as text"), "{said:?}");
+    assert_eq!(warnings("1.0\ta\t3\t4\n2.5\tb.0\t3\t4\n", plain), [""; 0]);
 }

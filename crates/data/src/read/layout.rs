@@ -29,6 +29,7 @@ impl Layout {
             fields => fields.len(),
         };
         let fields = &first[..width];
+        refuse_other_separator(fields, options, name)?;
         let mut roles = vec![None; width];
         if !options.header {
             refuse_header(fields, name)?;
@@ -65,6 +66,27 @@ impl Layout {
         let quoted = options.format == Format::Csv;
         Ok(Self { roles, separator: options.separator.clone().into_bytes(), quoted, has })
     }
+}
+
+/// Refuses a line that is one field, but several by a separator that is not the one of the options.
+fn refuse_other_separator(fields: &[String], options: &Options, name: &str) -> Result<()> {
+    let [line] = fields else { return Ok(()) };
+    let usual = [("\t", "tabs"), ("::", "`::`"), (";", "`;`"), ("|", "`|`"), (",", "commas"), (" ", "blanks")];
+    let other = usual.into_iter().find(|(separator, _)| line.contains(separator) && *separator != options.separator);
+    let Some((separator, called)) = other else { return Ok(()) };
+    let help = match separator {
+        "\t" => "set `format: tsv`".to_owned(),
+        "," => "set `format: csv`".to_owned(),
+        // Quotes keep their meaning.
+        _ if options.format == Format::Csv && separator.len() == 1 => format!("set `separator: \"{separator}\"`"),
+        _ => format!("set `format: delimited` and `separator: \"{separator}\"`"),
+    };
+    let asked = options.separator.escape_debug();
+    Err(Fault::data(format!(
+        "{name}:1: one field by the separator `{asked}`, but there are {called} in `{}`",
+        excerpt(line.as_bytes())
+    ))
+    .help(help))
 }
 
 /// Without any mapping, a file without a header is `user item rating timestamp`; with one, only what it names, since

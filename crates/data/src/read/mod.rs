@@ -196,6 +196,28 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
     Ok((layout, lines.max(1)))
 }
 
+/// What to do about bad lines or rows, as far as the first of them tells; `all` are bad, or some.
+fn remedy(bad: &BadLines, all: bool, unit: &str, options: &Options) -> String {
+    let Some(first) = bad.first.first() else { return check_or_skip(unit) };
+    let is = |what: &str| first.what.ends_with(what);
+    if all && first.what.starts_with("timestamp") && is("is not a whole number") {
+        return "times are whole numbers of seconds since 1970, or of what `timestamp_unit` says: write them so"
+            .to_owned();
+    }
+    if all && is("is not a plain 64-bit integer") {
+        return "set `ids: string`, or `ids: auto`".to_owned();
+    }
+    if all {
+        // Leaving all of them out would leave nothing.
+        return "check `format`, `columns` and `encoding`".to_owned();
+    }
+    let may_be_header = !options.header && unit == "line" && bad.count == 1 && first.line == 1;
+    if may_be_header && first.what.contains(" is not a") {
+        return format!("if line 1 names the columns, set `header: true`; else {}", check_or_skip(unit));
+    }
+    check_or_skip(unit)
+}
+
 /// What to do about bad lines or rows.
 fn check_or_skip(unit: &str) -> String {
     format!("check `format`, `columns` and `encoding`, or leave such {unit}s out with `on_bad_line: skip`")
@@ -262,7 +284,12 @@ fn finish(builder: Builder<'_>, header: u64, name: &str, options: &Options, unit
     let lines = builder.log().lines() - header;
     if bad.count > 0 && (options.on_bad_line == OnBadLine::Error || builder.rows() == 0) {
         let empty = if builder.rows() == 0 { "0 interactions: " } else { "" };
-        return Err(Fault::data(format!("{empty}{}", bad.describe(name, unit))).help(check_or_skip(unit)));
+        return Err(Fault::data(format!("{empty}{}", bad.describe(name, unit))).help(remedy(
+            &bad,
+            builder.rows() == 0,
+            unit,
+            options,
+        )));
     }
     if builder.rows() == 0 {
         let why = if header > 0 { "the file has only a header".to_owned() } else { format!("the file has no {unit}s") };

@@ -87,9 +87,16 @@ fn slice<'a>(bytes: &'a [u8], range: &Range<u64>, name: &str) -> Result<&'a [u8]
     found.ok_or_else(|| damaged(name, &"a column lies outside of the file"))
 }
 
+/// What every Parquet file begins with.
+const MAGIC: &[u8] = b"PAR1";
+
 /// What the footer says.
 fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
     let fault = |error: ParquetError| damaged(name, &error);
+    if !bytes.starts_with(MAGIC) {
+        return Err(Fault::data(format!("`{name}` is not a Parquet file: it does not begin with `PAR1`"))
+            .help("check `format`: is it text, as `csv` or `tsv`?"));
+    }
     let tail = bytes.last_chunk().ok_or_else(|| damaged(name, &"it is too short"))?;
     let length = FooterTail::try_new(tail).map_err(fault)?.metadata_length() as u64;
     let end = (bytes.len() - tail.len()) as u64;

@@ -164,6 +164,46 @@ fn ids_are_integers_only_if_all_are() {
 }
 
 #[test]
+fn another_separator_is_named_with_how_to_say_so() {
+    let (tsv, csv) = (Options::new(Format::Tsv), Options::new(Format::Csv));
+    let found = [
+        outcome(b"1,2,3,4\n", &tsv),
+        outcome(b"user_id\titem_id\n1\t2\n", &csv),
+        outcome(b"user_id;item_id\n1;2\n", &csv),
+        outcome(b"1::2::3::4\n", &tsv),
+        outcome(b"1|2|3|4\n", &tsv),
+        outcome(b"1 2\n", &tsv),
+    ];
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    f:1: one field by the separator `\t`, but there are commas in `1,2,3,4`
+      help: set `format: csv`
+    f:1: one field by the separator `,`, but there are tabs in `user_id\titem_id`
+      help: set `format: tsv`
+    f:1: one field by the separator `,`, but there are `;` in `user_id;item_id`
+      help: set `separator: ";"`
+    f:1: one field by the separator `\t`, but there are `::` in `1::2::3::4`
+      help: set `format: delimited` and `separator: "::"`
+    f:1: one field by the separator `\t`, but there are `|` in `1|2|3|4`
+      help: set `format: delimited` and `separator: "|"`
+    f:1: one field by the separator `\t`, but there are blanks in `1 2`
+      help: set `format: delimited` and `separator: " "`
+    "#);
+}
+
+#[test]
+fn what_to_do_about_bad_lines_fits_them() {
+    let tsv = Options::new(Format::Tsv);
+    let help = |text: &[u8], options: &Options| outcome(text, options).rsplit_once("help: ").unwrap().1.to_owned();
+    let dates = help(b"1\t2\t3\t1997-12-04\n1\t3\t3\t1997-12-05\n", &tsv);
+    assert!(dates.starts_with("times are whole numbers of seconds"), "{dates}");
+    let integers = Options { ids: IdKind::Integer, ..Options::new(Format::Tsv) };
+    assert_eq!(help(b"a\tb\t3\t4\n", &integers), "set `ids: string`, or `ids: auto`");
+    assert_eq!(help(b"1\t2\tx\t4\n", &tsv), "check `format`, `columns` and `encoding`");
+    let header = help(b"who\twhat\tstars\twhen\n1\t2\t3\t4\n", &tsv);
+    assert!(header.starts_with("if line 1 names the columns, set `header: true`"), "{header}");
+}
+
+#[test]
 fn bad_lines_are_named_with_their_place() {
     let tsv = Options::new(Format::Tsv);
     let csv = Options::new(Format::Csv);
@@ -264,7 +304,7 @@ fn bad_lines_are_named_with_their_place() {
       f:3: user is an array or an object, not an integer or a string, in `{"user":[1],"item":2}`
       f:4: user is empty, in `{"user":"","item":1}`
       f:5: rating is the string `5`, not a number, in `{"user":1,"item":2,"rating":"5"}`
-      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`
     "#);
 }
 
@@ -307,12 +347,12 @@ fn a_file_without_interactions_is_an_error() {
       help: check the path and `format`
     0 interactions: 1 bad line in `f`:
       f:1: rating `z` is not a number, in `x\ty\tz`
-      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`
     0 interactions in `f`: the file is empty
       help: check the path and `format`
     0 interactions: 1 bad line in `f`:
       f:1: no user (`user_id`, `user`, `userId`, `uid`), in `{}`
-      help: check `format`, `columns` and `encoding`, or leave such lines out with `on_bad_line: skip`
+      help: check `format`, `columns` and `encoding`
     ");
 }
 

@@ -17,13 +17,17 @@ const LONGEST: usize = 160;
 /// Where a value had to be shortened or rewritten, eight digits of its digest follow, so that values that look
 /// the same stay apart. An empty cell has an empty label.
 pub fn cell_label(cell: &Cell) -> String {
-    let axes: Vec<String> = cell.iter().map(|(axis, value)| format!("{axis}={}", value_label(value))).collect();
-    let label = axes.join(",");
+    let label = axis_labels(cell).join(",");
     if label.len() <= LONGEST {
         return label;
     }
     let all = Value::Object(cell.iter().map(|(axis, value)| (axis.clone(), value.clone())).collect());
     format!("{}-{}", &label[..label.floor_char_boundary(LONGEST)], digest(&all))
+}
+
+/// The coordinates of a cell one by one, as they stand in its label.
+pub fn axis_labels(cell: &Cell) -> Vec<String> {
+    cell.iter().map(|(axis, value)| format!("{axis}={}", value_label(value))).collect()
 }
 
 fn value_label(value: &Value) -> String {

@@ -39,7 +39,7 @@ mod text;
 mod view;
 mod yaml;
 
-pub use label::cell_label;
+pub use label::{axis_labels, cell_label};
 pub use load::{Pipeline, load, parse};
 pub use matrix::{Axis, Cell, MAX_CELLS, Matrix};
 pub use names::{is_param_name, is_stage_name, suggest};

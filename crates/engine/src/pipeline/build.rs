@@ -1,7 +1,10 @@
 //! From a pipeline file to a checked graph. Everything that can be refused before any data is touched is refused
 //! here, all of it at once.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::algo::kosaraju_scc;
@@ -324,13 +327,15 @@ fn multiply(pipeline: &Pipeline, typed: &[Typed<'_>], order: &[usize]) -> Result
             if broken.contains(&at) {
                 break;
             }
-            let connected = || inputs.iter().map(|wire: &Wire| connected(&dag, wire)).collect();
+            let known: OnceCell<Rc<[Connected]>> = OnceCell::new();
+            let look = || inputs.iter().map(|wire: &Wire| connected(&dag, wire)).collect();
+            let connected = || Rc::clone(known.get_or_init(look));
             if let Err(error) = decoded.work.check_connected(&connected) {
                 problems.push(refused(pipeline, stage.spec, stage.kind, &cell, &error));
                 broken.insert(at);
                 break;
             }
-            let measures = decoded.work.measures(&connected);
+            let measures = decoded.work.measures(&connected).map(Arc::new);
             let producers: Vec<NodeId> = inputs.iter().map(|wire| wire.from).collect();
             let sources = decoded.work.sources();
             let id = dag.add_node(Node {

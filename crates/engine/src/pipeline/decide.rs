@@ -103,10 +103,8 @@ fn unread(node: &Node, param: &str, error: &StoreError) -> Failure {
     if let StoreError::Source { help, misnamed: false, .. } = error {
         return Failure { class, message: format!("parameter `{param}`: {error}"), help: Some(help.clone()) };
     }
-    let set = node.set_by.get(param).map_or_else(|| "`--set`".to_owned(), |by| format!("`--set {by}=…`"));
-    let help = format!(
-        "paths are relative to the working directory; correct `{param}` in the pipeline or override it with {set}"
-    );
+    let set = node.set_by.get(param).map_or_else(String::new, |by| format!(" or override it with `--set {by}=…`"));
+    let help = format!("paths are relative to the working directory; correct `{param}` in the pipeline{set}");
     Failure { class, message: format!("parameter `{param}`: {error}"), help: Some(help) }
 }
 

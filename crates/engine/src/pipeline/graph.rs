@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
-use crate::config::cell_label;
+use crate::config::{axis_labels, cell_label};
 use crate::stage::{DynStage, Measures, Output, Port, Source, StageKind};
 
 /// The matrix coordinates of a node, axis by axis; empty for a stage without a matrix above it.
@@ -47,13 +48,24 @@ pub struct Node {
     /// What is connected, port by port in the kind's order; several wires for a port that gathers.
     pub inputs: Vec<Wire>,
     /// What it will measure, if that is known.
-    pub measures: Option<Measures>,
+    pub measures: Option<Arc<Measures>>,
 }
 
 impl Node {
     /// The name in messages and reports: `train`, or `train[factors=8,seed=1]`.
     pub fn name(&self) -> String {
         if self.cell.is_empty() { self.stage.clone() } else { format!("{}[{}]", self.stage, cell_label(&self.cell)) }
+    }
+
+    /// Whether a person means this node by `train`, by its whole name, or by coordinates in any order, all or some, as in
+    /// `train[seed=1]`.
+    pub fn is_called(&self, name: &str) -> bool {
+        if self.stage == name || self.name() == name {
+            return true;
+        }
+        let Some((stage, cell)) = name.strip_suffix(']').and_then(|name| name.split_once('[')) else { return false };
+        let own = axis_labels(&self.cell);
+        self.stage == stage && cell.split(',').all(|axis| own.iter().any(|own| own == axis.trim()))
     }
 
     /// The directory below the outputs: `demo/train`, or `demo/train/factors=8,seed=1`.

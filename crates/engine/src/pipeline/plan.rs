@@ -60,12 +60,7 @@ impl Selection {
 const CELLS: usize = 12;
 
 fn find(graph: &Graph, name: &str) -> Result<Vec<NodeId>, String> {
-    let found: Vec<NodeId> = graph
-        .order()
-        .iter()
-        .copied()
-        .filter(|id| graph.node(*id).stage == name || graph.node(*id).name() == name)
-        .collect();
+    let found: Vec<NodeId> = graph.order().iter().copied().filter(|id| graph.node(*id).is_called(name)).collect();
     if !found.is_empty() {
         return Ok(found);
     }

@@ -18,4 +18,4 @@ pub use context::{Cancel, Context, ContextParts, Device, Input, Note, Past, Prec
 pub use error::ParamError;
 pub use io::{ArtifactDir, FileRef, OutFile, SourceFile, SourceReader, Written};
 pub use memory::{Memory, machine_bytes};
-pub use registry::{Connected, DynStage, Measures, Registry, Source, Stage, StageKind};
+pub use registry::{Connected, Connections, DynStage, Measures, Registry, Source, Stage, StageKind};

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,8 +53,11 @@ pub struct Connected {
     /// The axes of what it reads from itself, each once.
     pub axes: BTreeSet<String>,
     /// See [`Stage::measures`].
-    pub measures: Option<Measures>,
+    pub measures: Option<Arc<Measures>>,
 }
+
+/// What is connected to a stage, if it asks: made when it is first asked for.
+pub type Connections<'a> = &'a dyn Fn() -> Rc<[Connected]>;
 
 /// Names of what is measured, by the way in which it is: metrics by protocol.
 pub type Measures = BTreeMap<String, BTreeSet<String>>;
@@ -101,14 +106,14 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
     ///
     /// # Errors
     /// Names the parameter that names one.
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError> {
         let _ = connected;
         Ok(())
     }
 
     /// What will be measured, if that is known before anything has run: a stage that is asked for something else can be
     /// refused then. `connected` lists its inputs.
-    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+    fn measures(&self, connected: Connections<'_>) -> Option<Measures> {
         let _ = connected;
         None
     }
@@ -151,9 +156,9 @@ pub trait DynStage: Send + Sync {
     ///
     /// # Errors
     /// As [`Stage::check_connected`].
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError>;
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError>;
     /// See [`Stage::measures`].
-    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures>;
+    fn measures(&self, connected: Connections<'_>) -> Option<Measures>;
     /// See [`Stage::sources`].
     fn sources(&self) -> Vec<Source>;
     /// See [`Stage::is_seeded`].
@@ -180,11 +185,11 @@ impl<S: Stage> DynStage for S {
         Stage::check_inputs(self, connected)
     }
 
-    fn check_connected(&self, connected: &dyn Fn() -> Vec<Connected>) -> Result<(), ParamError> {
+    fn check_connected(&self, connected: Connections<'_>) -> Result<(), ParamError> {
         Stage::check_connected(self, connected)
     }
 
-    fn measures(&self, connected: &dyn Fn() -> Vec<Connected>) -> Option<Measures> {
+    fn measures(&self, connected: Connections<'_>) -> Option<Measures> {
         Stage::measures(self, connected)
     }
 

@@ -144,7 +144,7 @@ impl BarChart {
             legend: if named { series.iter().enumerate().map(entry).collect() } else { Vec::new() },
             bottom,
             left,
-            note: note(left_out),
+            note: note(self.what_error_bars_are(&series), left_out),
             least,
             right: if upright { 0.0 } else { 24.0 },
             grid: true,
@@ -250,6 +250,13 @@ impl BarChart {
         words
     }
 
+    /// What the error bars are, if there are any.
+    fn what_error_bars_are(&self, series: &[(String, Vec<Bar>)]) -> Option<String> {
+        let mut bars = series.iter().flat_map(|(_, bars)| bars);
+        let label = self.error_label.as_ref().filter(|_| bars.any(|bar| bar.low.is_some() && bar.high.is_some()))?;
+        Some(format!("Error bars: {}.", clean(label)))
+    }
+
     fn summary(&self, names: &[String], series: &[(String, Vec<Bar>)]) -> String {
         let mut words = format!(
             "Bar chart of {} by {}, {} groups, {} series.",
@@ -258,8 +265,8 @@ impl BarChart {
             names.len(),
             series.len()
         );
-        if let Some(label) = &self.error_label {
-            words.push_str(&format!(" Error bars: {}.", clean(label)));
+        if let Some(marks) = self.what_error_bars_are(series) {
+            words.push_str(&format!(" {marks}"));
         }
         for (name, bars) in series {
             let values: Vec<String> = names

@@ -89,7 +89,7 @@ impl HeatMap {
             legend: Vec::new(),
             bottom: Side::Names { title: clean(&self.x), names: columns.clone() },
             left: Side::Names { title: clean(&self.y), names: rows.clone() },
-            note: note(left_out),
+            note: note(None, left_out),
             least: rows.len() as f64 * 16.0,
             right: BAR.0 + BAR.1 + BAR.2,
             grid: false,

@@ -125,7 +125,7 @@ impl LineChart {
             legend,
             bottom: Side::Numbers { title: self.x.label(), scale: bottom },
             left: Side::Numbers { title: self.y.label(), scale: left },
-            note: note(left_out),
+            note: note(self.what_bands_are(&series), left_out),
             least: 0.0,
             right: 0.0,
             grid: true,
@@ -167,11 +167,19 @@ impl LineChart {
         Drawn { name: clean(&series.name), points, best: series.best }
     }
 
+    /// What the bands are, if there are any.
+    fn what_bands_are(&self, series: &[Drawn]) -> Option<String> {
+        let mut points = series.iter().flat_map(|series| &series.points);
+        let label =
+            self.band_label.as_ref().filter(|_| points.any(|point| point.low.is_some() && point.high.is_some()))?;
+        Some(format!("Bands: {}.", clean(label)))
+    }
+
     fn summary(&self, series: &[Drawn]) -> String {
         let mut words =
             format!("Line chart of {} against {}, {} series.", self.y.label(), self.x.label(), series.len());
-        if let Some(band) = &self.band_label {
-            words.push_str(&format!(" Bands: {}.", clean(band)));
+        if let Some(marks) = self.what_bands_are(series) {
+            words.push_str(&format!(" {marks}"));
         }
         for series in series {
             let name = if series.name.is_empty() { "unnamed" } else { &series.name };
@@ -266,7 +274,12 @@ fn bands(frame: &mut Frame, series: &Drawn) {
     for run in places.split(Option::is_none) {
         let run: Vec<(f64, f64, f64)> = run.iter().flatten().copied().collect();
         if let [(x, low, high)] = run[..] {
-            let path = format!("M{}L{}", point(x, low), point(x, high));
+            let (low, high) = (point(x, low), point(x, high));
+            // A line without length cannot be drawn.
+            if low == high {
+                continue;
+            }
+            let path = format!("M{low}L{high}");
             frame.svg.tag("path").attr("class", "err").attr("stroke", "currentColor").attr("d", &path).leaf();
         } else if run.len() > 1 {
             let upper = run.iter().map(|&(x, _, high)| point(x, high));

@@ -93,13 +93,15 @@ impl Chart {
     }
 }
 
-/// The note about what is not shown: how many values cannot be drawn on their axis.
-fn note(left_out: usize) -> Option<String> {
-    match left_out {
+/// The note below a picture: what its bands or error bars are, and how many values cannot be drawn on their axis.
+fn note(marks: Option<String>, left_out: usize) -> Option<String> {
+    let left_out = match left_out {
         0 => None,
         1 => Some(String::from("1 value is not shown: it is not finite, too large, or not positive on a log axis.")),
         n => Some(format!("{n} values are not shown: not finite, too large, or not positive on a log axis.")),
-    }
+    };
+    let parts: Vec<String> = marks.into_iter().chain(left_out).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// Refuses more than `max` of something.

@@ -204,12 +204,12 @@ fn what_is_not_parquet_is_refused() {
     let bytes = sample();
     let found = [message(b""), message(b"PAR1"), message(b"user,item\n1,2\n"), message(&bytes[..bytes.len() - 9])];
     insta::assert_snapshot!(found.join("\n"), @r"
+    `f` is not a Parquet file: it does not begin with `PAR1`
+      help: check `format`: is it text, as `csv` or `tsv`?
     `f` is not a sound Parquet file: it is too short
       help: make the file again with the program that wrote it
-    `f` is not a sound Parquet file: it is too short
-      help: make the file again with the program that wrote it
-    `f` is not a sound Parquet file: Parquet error: Invalid Parquet file. Corrupt footer
-      help: make the file again with the program that wrote it
+    `f` is not a Parquet file: it does not begin with `PAR1`
+      help: check `format`: is it text, as `csv` or `tsv`?
     `f` is not a sound Parquet file: Parquet error: Invalid Parquet file. Corrupt footer
       help: make the file again with the program that wrote it
     ");
