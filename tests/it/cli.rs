@@ -247,7 +247,7 @@ fn plan_why_gives_each_change_once_with_all_stages_that_it_concerns() {
     let blocks: Vec<&str> = changed.trim_end().split("\n\n").collect();
     assert_eq!(blocks.len(), 3, "{changed}");
     assert!(blocks[0].contains("epochs") && blocks[0].contains('7') && blocks[0].ends_with("\n    train"), "{changed}");
-    assert_eq!(blocks[1], "waits for `train`\n    evaluate");
+    assert_eq!(blocks[1], "known once what they read is there\n    evaluate");
     assert!(blocks[2].starts_with("5 fresh, 1 to run"), "{changed}");
     project.ncf(&["plan", "q.yaml", "--why", "--json"]).ends(2);
 }
