@@ -213,6 +213,22 @@ impl WorldArgs {
     }
 }
 
+/// Stages, each once, with the number of its cells if there are several.
+pub(super) fn by_stage<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match counts.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, cells)) => *cells += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let named = counts.into_iter().map(|(name, cells)| match cells {
+        1 => name.to_owned(),
+        cells => format!("{name} ({cells} cells)"),
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

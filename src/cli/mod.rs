@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     exit::hide_panics();
     signals::ignore_requests();
     logging::start(&cli.global);
-    let failure = cli.command.failure();
+    let on_failure = cli.command.on_failure();
     let outcome = exit::caught(|| match cli.command {
         Command::Run(_) | Command::Show(_) | Command::Recommend(_) | Command::Predict(_) => {
             threads::check()?;
@@ -123,24 +123,36 @@ pub fn main() -> ExitCode {
         }
         _ => work(cli),
     });
-    if let (Some(failure), Err(failed)) = (failure, &outcome) {
+    if let (Some(answer), Err(failed)) = (on_failure, &outcome) {
         // Whoever reads the answer finds one.
-        print::json(&failure(failed), false);
+        answer.print(failed);
     }
     exit::code(outcome)
 }
 
 /// What is printed as JSON when a command fails.
-type Failure = Box<dyn Fn(&exit::Failed) -> serde_json::Value>;
+enum OnFailure {
+    /// The report of a run of this pipeline.
+    Report(common::FileArgs),
+    /// What went wrong.
+    Object,
+}
+
+impl OnFailure {
+    fn print(&self, failed: &exit::Failed) {
+        let found = match self {
+            Self::Report(file) => run::no_report(file, failed),
+            Self::Object => serde_json::json!({"ok": false, "error": failed.to_string()}),
+        };
+        print::json(&found, false);
+    }
+}
 
 impl Command {
     /// What to print when it fails, if JSON is promised.
-    fn failure(&self) -> Option<Failure> {
+    fn on_failure(&self) -> Option<OnFailure> {
         let wanted = match self {
-            Self::Run(args) => {
-                let file = args.file.clone();
-                return args.wants_json().then(|| Box::new(move |failed: &_| run::no_report(&file, failed)) as Failure);
-            }
+            Self::Run(args) => return args.wants_json().then(|| OnFailure::Report(args.file.clone())),
             Self::Plan(args) => args.json,
             Self::Show(args) => args.json,
             Self::Recommend(args) => args.model.json,
@@ -154,9 +166,7 @@ impl Command {
             | Self::Init(_)
             | Self::Completions(_) => false,
         };
-        wanted.then(|| {
-            Box::new(|failed: &exit::Failed| serde_json::json!({"ok": false, "error": failed.to_string()})) as Failure
-        })
+        wanted.then_some(OnFailure::Object)
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::artifacts::cells::stage_of;
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs, save_memo};
+use crate::cli::common::{FileArgs, WorldArgs, by_stage, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::run::SelectArgs;
@@ -69,15 +69,6 @@ pub(super) fn show(graph: &Graph, world: &World, select: &SelectArgs, how: How) 
 fn reasons(plan: &Plan) -> String {
     let mut found: Vec<(&[String], Vec<&str>)> = Vec::new();
     let mut places: BTreeMap<&[String], usize> = BTreeMap::new();
-    // What only waits has no reason of its own.
-    let mut waiting: Vec<(&str, usize)> = Vec::new();
-    for stage in plan.stages.iter().filter(|stage| stage.state == State::Unknown) {
-        let name = stage_of(&stage.name);
-        match waiting.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, cells)) => *cells += 1,
-            None => waiting.push((name, 1)),
-        }
-    }
     let has_reason = |stage: &&PlannedStage| !matches!(stage.state, State::Fresh | State::Unknown);
     for stage in plan.stages.iter().filter(has_reason) {
         let place = *places.entry(&stage.why).or_insert_with(|| {
@@ -93,12 +84,11 @@ fn reasons(plan: &Plan) -> String {
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         let _ = writeln!(text, "{}\n    {named}{more}\n", why.join("\n"));
     }
+    // What only waits has no reason of its own.
+    let waiting = plan.stages.iter().filter(|stage| stage.state == State::Unknown);
+    let waiting = by_stage(waiting.map(|stage| stage_of(&stage.name)));
     if !waiting.is_empty() {
-        let named = waiting.into_iter().map(|(name, cells)| match cells {
-            1 => name.to_owned(),
-            cells => format!("{name} ({cells} cells)"),
-        });
-        let _ = writeln!(text, "known once what they read is there\n    {}\n", named.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "known once what they read is there\n    {waiting}\n");
     }
     text + &counts(plan) + "\n"
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cache;
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs, save_memo};
+use crate::cli::common::{FileArgs, WorldArgs, by_stage, save_memo};
 use crate::cli::exit::{BAD_INPUT, Failed, IO, OK, Outcome, code_of};
 use crate::cli::progress::Console;
 use crate::cli::record::RecordArgs;
@@ -242,18 +242,7 @@ fn named(report: &RunReport, skipped: usize) -> String {
     if skipped <= 12 {
         return all().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", ");
     }
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for stage in all() {
-        match counts.iter_mut().find(|(name, _)| *name == stage.stage) {
-            Some((_, cells)) => *cells += 1,
-            None => counts.push((&stage.stage, 1)),
-        }
-    }
-    let named = counts.iter().map(|(name, cells)| match cells {
-        1 => (*name).to_owned(),
-        cells => format!("{name} ({cells} cells)"),
-    });
-    named.collect::<Vec<_>>().join(", ")
+    by_stage(all().map(|stage| stage.stage.as_str()))
 }
 
 fn exit_code(report: &RunReport) -> u8 {

@@ -1,5 +1,7 @@
 //! Helps for names that do not exist.
 
+use std::collections::BTreeSet;
+
 use crate::artifacts::metrics::OF_POPULARITY;
 use crate::stage::{Connected, Measures, ParamError};
 
@@ -36,33 +38,43 @@ pub(super) fn refuse_unmeasured(
     there: &Measures,
     [parameter, protocol_parameter]: [&str; 2],
 ) -> Result<(), ParamError> {
-    let protocols = || there.keys().map(String::as_str);
-    let (protocol, names) = match protocol {
-        Some(protocol) => match there.get_key_value(protocol) {
-            Some(found) => found,
-            None => {
-                return Err(ParamError::new(protocol_parameter, format!("no result is of the protocol `{protocol}`"))
-                    .help(known(protocol, "protocols of the results", protocols())));
-            }
-        },
-        None if there.len() > 1 => {
-            let both: Vec<&str> = protocols().collect();
-            return Err(ParamError::new(
-                protocol_parameter,
-                format!("results are of the protocols {}", both.join(" and ")),
-            )
-            .help("say which: `protocol: full` or `protocol: sampled`"));
-        }
-        None => match there.iter().next() {
-            Some(found) => found,
-            None => return Ok(()),
-        },
+    let Some((protocol, names)) = of_protocol(protocol, there, "no result is", protocol_parameter)? else {
+        return Ok(());
     };
     if names.contains(metric) {
         return Ok(());
     }
     let message = format!("no result of the protocol `{protocol}` has the metric `{metric}`");
     Err(ParamError::new(parameter, message).help(unmeasured(metric, names, there)))
+}
+
+/// A protocol and the metrics that are measured in it: the one that is asked for, or the only one. `None` without any.
+///
+/// # Errors
+/// Names `parameter` if there is no such protocol, which `none` ("no result is") begins to say, or if there are several and
+/// none is asked for.
+pub(super) fn of_protocol<'a>(
+    asked: Option<&str>,
+    there: &'a Measures,
+    none: &str,
+    parameter: &str,
+) -> Result<Option<(&'a String, &'a BTreeSet<String>)>, ParamError> {
+    let protocols = || there.keys().map(String::as_str);
+    match asked {
+        Some(protocol) => there.get_key_value(protocol).map(Some).ok_or_else(|| {
+            ParamError::new(parameter, format!("{none} of the protocol `{protocol}`")).help(known(
+                protocol,
+                "protocols",
+                protocols(),
+            ))
+        }),
+        None if there.len() > 1 => {
+            let all: Vec<&str> = protocols().collect();
+            Err(ParamError::new(parameter, format!("results are of the protocols {}", all.join(" and ")))
+                .help("say which: `protocol: full` or `protocol: sampled`"))
+        }
+        None => Ok(there.iter().next()),
+    }
 }
 
 /// What to do about a metric that is not among these, but perhaps among those of another protocol.

@@ -7,29 +7,14 @@ use crate::artifacts::metrics::{Metrics, user_values};
 use crate::artifacts::metrics::{OF_POPULARITY, is_of_lists};
 use crate::figures::plot::{self, Axis, Chart, Distribution, Sample};
 use crate::stage::{Artifact, Connected, Context, Fault, ParamError, Result};
-use crate::stages::names::known;
+use crate::stages::names::{known, of_protocol};
 use crate::stages::plot::{Spread, Title, View};
 
 /// Refuses what a run will have no values of users of, where that is known.
 pub(super) fn refuse_unmeasured(of: &Spread, run: &Connected) -> Result<(), ParamError> {
     let Some(there) = run.measures.as_deref() else { return Ok(()) };
-    let protocols = || there.keys().map(String::as_str);
-    let refused = |parameter: &str, what: String| ParamError::new(&format!("figure.{parameter}"), what);
-    let names = match &of.protocol {
-        Some(protocol) => there.get(protocol).ok_or_else(|| {
-            let what = format!("`{}` has no results of the protocol `{protocol}`", run.stage);
-            refused("protocol", what).help(known(protocol, "its protocols are", protocols()))
-        })?,
-        None if there.len() > 1 => {
-            let both: Vec<&str> = protocols().collect();
-            return Err(refused("protocol", format!("results are of the protocols {}", both.join(" and ")))
-                .help("say which: `protocol: full` or `protocol: sampled`"));
-        }
-        None => match there.values().next() {
-            Some(names) => names,
-            None => return Ok(()),
-        },
-    };
+    let none = format!("`{}` has no results", run.stage);
+    let Some((_, names)) = of_protocol(of.protocol.as_deref(), there, &none, "figure.protocol")? else { return Ok(()) };
     let of_users = || names.iter().filter(|name| !name.starts_with(OF_POPULARITY) && !is_of_lists(name));
     // The names of columns will do: `hr_10`, and the rank that evaluations of models give beside the metrics.
     if of.metric == "rank" || of_users().any(|name| *name == of.metric || name.replace('@', "_") == of.metric) {
@@ -40,7 +25,7 @@ pub(super) fn refuse_unmeasured(of: &Spread, run: &Connected) -> Result<(), Para
     } else {
         format!("`{}` has no metric `{}`", run.stage, of.metric)
     };
-    Err(refused("metric", what).help(format!(
+    Err(ParamError::new("figure.metric", what).help(format!(
         "{}; `metrics` and `k` of that stage say which are computed",
         known(&of.metric, "its metrics of users are", of_users().map(String::as_str))
     )))
