@@ -13,7 +13,7 @@ pub(super) const TOGETHER: usize = 2;
 const SAMPLES: usize = 8;
 /// Tiles whose samples are summed in registers before they are added to the gradient: as many as stay in the cache
 /// that is closest.
-const TILES: usize = 2;
+const TILES: usize = 4;
 /// Parts of a batch whose gradients are summed apart at most: more would not stay in the cache together.
 const PARTS: usize = 2;
 
@@ -158,7 +158,7 @@ impl Work for BlockSum<'_> {
                         let of = Sum { panel: self.panel + k, ..of };
                         match lanes {
                             16 => of.add_to::<S, 8, 1, 2>(simd, [block]),
-                            8 => of.add_to::<S, 2, 1, 4>(simd, [block]),
+                            8 => of.add_halves(simd, block),
                             _ => of.add_to::<S, 1, 1, 8>(simd, [block]),
                         }
                     }
@@ -207,28 +207,58 @@ struct Sum<'a> {
 }
 
 impl Sum<'_> {
-    /// Adds it to the rows `o` of the gradients of `NP` blocks, `MR` of them at a time in registers.
+    /// Adds it to the gradients of `NP` blocks, `MR` rows at a time in registers, of whole panels.
     #[inline(always)]
     fn add_to<S: Simd, const MR: usize, const NP: usize, const NV: usize>(&self, simd: S, mut out: [&mut Lines; NP]) {
         for o in (0..self.outputs).step_by(MR) {
-            let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
-            let column = o % PANEL / MR;
-            for tile in self.tiles {
-                let slopes = tile.slopes(self.layer, o / PANEL);
-                let inputs: [&[Row]; NP] = std::array::from_fn(|h| tile.inputs(self.layer, self.panel + h));
-                // A number of samples that is known beforehand keeps the sums in their registers.
-                let (whole, rest) = slopes.as_chunks::<SAMPLES>();
-                for (k, slopes) in whole.iter().enumerate() {
-                    acc = add(simd, slopes, inputs.map(|inputs| &inputs[k * SAMPLES..][..SAMPLES]), column, acc);
-                }
-                acc = add(simd, rest, inputs.map(|inputs| &inputs[whole.len() * SAMPLES..]), column, acc);
+            self.strip::<S, MR, NP, NV>(simd, [o, 0], &mut out);
+        }
+    }
+
+    /// Adds it to the gradients of a block, by vectors of which a panel has four: see [`crate::product`].
+    #[inline(always)]
+    fn add_halves<S: Simd>(&self, simd: S, block: &mut Lines) {
+        for panel in (0..self.outputs).step_by(PANEL) {
+            let end = self.outputs.min(panel + PANEL);
+            self.half::<S>(simd, [panel, end, 0], block);
+            self.half::<S>(simd, [panel, end, 2], block);
+        }
+    }
+
+    /// Half of a block, the rows `o..end` of one panel of slopes.
+    #[inline(always)]
+    fn half<S: Simd>(&self, simd: S, [start, end, first]: [usize; 3], block: &mut Lines) {
+        for o in (start..end).step_by(4) {
+            self.strip::<S, 4, 1, 2>(simd, [o, first], &mut [block]);
+        }
+    }
+
+    /// Adds it to the rows `o..o + MR`, or as many as there are, in each panel to `NV` vectors from vector `first` on.
+    #[inline(always)]
+    fn strip<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
+        &self,
+        simd: S,
+        [o, first]: [usize; 2],
+        out: &mut [&mut Lines; NP],
+    ) {
+        let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
+        let columns = [o % PANEL, first];
+        for tile in self.tiles {
+            let slopes = tile.slopes(self.layer, o / PANEL);
+            let inputs: [&[Row]; NP] = std::array::from_fn(|h| tile.inputs(self.layer, self.panel + h));
+            // A number of samples that is known beforehand keeps the sums in their registers.
+            let (whole, rest) = slopes.as_chunks::<SAMPLES>();
+            for (k, slopes) in whole.iter().enumerate() {
+                acc = add(simd, slopes, inputs.map(|inputs| &inputs[k * SAMPLES..][..SAMPLES]), columns, acc);
             }
-            for (h, out) in out.iter_mut().enumerate() {
-                let rows = out[o * PANEL..self.outputs.min(o + MR) * PANEL].chunks_exact_mut(PANEL);
-                for (row, acc) in rows.zip(&acc) {
-                    for (out, &acc) in vectors_mut::<S>(row).iter_mut().zip(&acc[h]) {
-                        *out = if self.first { acc } else { simd.add_f32s(*out, acc) };
-                    }
+            acc = add(simd, rest, inputs.map(|inputs| &inputs[whole.len() * SAMPLES..]), columns, acc);
+        }
+        for (h, out) in out.iter_mut().enumerate() {
+            let rows = out[o * PANEL..self.outputs.min(o + MR) * PANEL].chunks_exact_mut(PANEL);
+            for (row, acc) in rows.zip(&acc) {
+                let row = &mut vectors_mut::<S>(row)[first..first + NV];
+                for (out, &acc) in row.iter_mut().zip(&acc[h]) {
+                    *out = if self.first { acc } else { simd.add_f32s(*out, acc) };
                 }
             }
         }
@@ -241,14 +271,14 @@ fn add<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
     simd: S,
     slopes: &[Row],
     inputs: [&[Row]; NP],
-    column: usize,
+    [column, first]: [usize; 2],
     mut acc: [[[S::f32s; NV]; NP]; MR],
 ) -> [[[S::f32s; NV]; NP]; MR] {
     for (k, slope) in slopes.iter().enumerate() {
-        let slope = &slope.as_chunks::<MR>().0[column];
+        let slope = &slope[column..column + MR];
         let mut input = [[simd.splat_f32s(0.0); NV]; NP];
         for (input, inputs) in input.iter_mut().zip(&inputs) {
-            input.copy_from_slice(vectors::<S>(&inputs[k]));
+            input.copy_from_slice(&vectors::<S>(&inputs[k])[first..first + NV]);
         }
         for r in 0..MR {
             let x = simd.splat_f32s(slope[r]);

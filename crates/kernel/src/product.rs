@@ -7,11 +7,17 @@
 use pulp::Simd;
 
 use crate::lanes::{PANEL, Row, mul_add, vectors};
+use crate::tile::TILE;
+
+/// Rows that strips of six may take: what is left of a whole tile is strips of four, so that they end with it however many
+/// of its rows there are.
+const SIXES: usize = if TILE % 6 == 4 { TILE - 4 } else { TILE - 8 };
+const _: () = assert!(SIXES.is_multiple_of(6) && TILE.is_multiple_of(8));
 
 /// What becomes of the rows of a product.
 pub(super) trait Finish<S: Simd> {
-    /// Takes the sums of a row of a panel, [`PANEL`] of them.
-    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, sums: [S::f32s; NV]);
+    /// Takes the sums of some vectors of a row of a panel, from vector `first` on.
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, first: usize, row: usize, sums: [S::f32s; NV]);
 }
 
 /// The sides of a product: `Σ_p Σ_k left(p)[r][k] · right(p, n)[k]`, for rows `r` and panels `n`.
@@ -33,40 +39,54 @@ impl<'a, L: Fn(usize) -> &'a [Row], R: Fn(usize, usize) -> &'a [Row]> Product<L,
         // Two panels together need fewer loads for as many products. AVX-512 has registers for that.
         while S::F32_LANES == 16 && n + 1 < panels {
             let mut start = 0;
-            while start + 6 <= rows {
-                self.strip::<S, 6, 2, 2>(simd, start, n, &mut finish);
+            while start + 6 <= rows.min(SIXES) {
+                self.strip::<S, 6, 2, 2>(simd, start, [n, 0], &mut finish);
                 start += 6;
             }
             while start < rows {
-                self.strip::<S, 4, 2, 2>(simd, start, n, &mut finish);
+                self.strip::<S, 4, 2, 2>(simd, start, [n, 0], &mut finish);
                 start += 4;
             }
             n += 2;
         }
         while n < panels {
-            let step = match S::F32_LANES {
-                16 => 8,
-                8 => 2,
-                _ => 1,
-            };
-            for start in (0..rows).step_by(step) {
-                match S::F32_LANES {
-                    16 => self.strip::<S, 8, 1, 2>(simd, start, n, &mut finish),
-                    8 => self.strip::<S, 2, 1, 4>(simd, start, n, &mut finish),
-                    _ => self.strip::<S, 1, 1, 8>(simd, start, n, &mut finish),
+            match S::F32_LANES {
+                16 => {
+                    (0..rows).step_by(8).for_each(|start| self.strip::<S, 8, 1, 2>(simd, start, [n, 0], &mut finish));
                 }
+                // AVX2 has half as many registers, and latencies as long: halves of a panel make the most sums.
+                8 => {
+                    self.half(simd, rows, [n, 0], &mut finish);
+                    self.half(simd, rows, [n, 2], &mut finish);
+                }
+                _ => (0..rows).for_each(|start| self.strip::<S, 1, 1, 8>(simd, start, [n, 0], &mut finish)),
             }
             n += 1;
         }
     }
 
-    /// `MR` rows of `NP` panels of `NV` vectors, as many sums as there are registers for.
+    /// Half of panel `n`, two vectors from vector `first` on.
+    #[inline(always)]
+    fn half<S: Simd>(&self, simd: S, rows: usize, [n, first]: [usize; 2], finish: &mut impl Finish<S>) {
+        let mut start = 0;
+        while start + 6 <= rows.min(SIXES) {
+            self.strip::<S, 6, 1, 2>(simd, start, [n, first], finish);
+            start += 6;
+        }
+        while start < rows {
+            self.strip::<S, 4, 1, 2>(simd, start, [n, first], finish);
+            start += 4;
+        }
+    }
+
+    /// `MR` rows of `NP` panels from panel `n` on, in each `NV` vectors from vector `first` on: as many sums as there are
+    /// registers for.
     #[inline(always)]
     fn strip<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
         &self,
         simd: S,
         start: usize,
-        n: usize,
+        [n, first]: [usize; 2],
         finish: &mut impl Finish<S>,
     ) {
         let mut acc = [[[simd.splat_f32s(0.0); NV]; NP]; MR];
@@ -76,14 +96,14 @@ impl<'a, L: Fn(usize) -> &'a [Row], R: Fn(usize, usize) -> &'a [Row]> Product<L,
             let right: [&[Row]; NP] = std::array::from_fn(|h| (self.right)(p, n + h));
             // A number of rows that is known beforehand makes a loop without ends to look for.
             if right[0].len() == PANEL {
-                acc = add(simd, left, right.map(|right| &right[..PANEL]), PANEL, acc);
+                acc = add(simd, left, right.map(|right| &right[..PANEL]), [PANEL, first], acc);
             } else {
-                acc = add(simd, left, right, right[0].len().min(PANEL), acc);
+                acc = add(simd, left, right, [right[0].len().min(PANEL), first], acc);
             }
         }
         for (r, acc) in acc.into_iter().enumerate() {
             for (h, acc) in acc.into_iter().enumerate() {
-                finish.row(simd, n + h, start + r, acc);
+                finish.row(simd, n + h, first, start + r, acc);
             }
         }
     }
@@ -95,13 +115,13 @@ fn add<S: Simd, const MR: usize, const NP: usize, const NV: usize>(
     simd: S,
     left: &[Row; MR],
     right: [&[Row]; NP],
-    len: usize,
+    [len, first]: [usize; 2],
     mut acc: [[[S::f32s; NV]; NP]; MR],
 ) -> [[[S::f32s; NV]; NP]; MR] {
     for k in 0..len {
         let mut b = [[simd.splat_f32s(0.0); NV]; NP];
         for (b, right) in b.iter_mut().zip(&right) {
-            b.copy_from_slice(vectors::<S>(&right[k]));
+            b.copy_from_slice(&vectors::<S>(&right[k])[first..first + NV]);
         }
         for r in 0..MR {
             let x = simd.splat_f32s(left[r][k]);

@@ -11,9 +11,7 @@ use crate::rows::{Side, Slopes};
 use crate::shape::{Layout, Shape};
 
 /// Samples of a tile. The partition of a batch depends on nothing else.
-pub(super) const TILE: usize = 64;
-// Products take rows in strips of eight, or of six and then of four: for any number of samples, they end within a tile.
-const _: () = assert!(TILE.is_multiple_of(8) && TILE % 6 == 4);
+pub(super) const TILE: usize = 32;
 
 /// Multipliers of a layer's inputs, 0 or 1/(1−p): called with the layer, the sample's place in the batch, and the place
 /// to write them to, as many as the layer has inputs. It must give the same for the same arguments.
@@ -277,10 +275,12 @@ struct Activate<'a> {
 
 impl<S: Simd> Finish<S> for Activate<'_> {
     #[inline(always)]
-    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, sums: [S::f32s; NV]) {
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, first: usize, row: usize, sums: [S::f32s; NV]) {
         let zero = simd.splat_f32s(0.0);
         let (bias, out) = (&self.bias[panel], &mut self.out[panel * TILE + row]);
-        let cells = vectors_mut::<S>(out).iter_mut().zip(sums).zip(vectors::<S>(bias));
+        let places = first..first + NV;
+        let out = vectors_mut::<S>(out)[places.clone()].iter_mut();
+        let cells = out.zip(sums).zip(&vectors::<S>(bias)[places]);
         for ((out, sum), &c) in cells {
             let z = simd.add_f32s(sum, c);
             // As in PyTorch, NaN stays NaN.
@@ -299,20 +299,20 @@ struct Pass<'a> {
 
 impl<S: Simd> Finish<S> for Pass<'_> {
     #[inline(always)]
-    fn row<const NV: usize>(&mut self, simd: S, panel: usize, row: usize, mut sums: [S::f32s; NV]) {
-        let row = panel * TILE + row;
+    fn row<const NV: usize>(&mut self, simd: S, panel: usize, first: usize, row: usize, mut sums: [S::f32s; NV]) {
+        let (row, places) = (panel * TILE + row, first..first + NV);
         if let Some(mask) = self.mask {
-            for (sum, &mask) in sums.iter_mut().zip(vectors::<S>(&mask[row])) {
+            for (sum, &mask) in sums.iter_mut().zip(&vectors::<S>(&mask[row])[places.clone()]) {
                 *sum = simd.mul_f32s(*sum, mask);
             }
         }
         if let Some(active) = self.active {
             let zero = simd.splat_f32s(0.0);
-            for (sum, &a) in sums.iter_mut().zip(vectors::<S>(&active[row])) {
+            for (sum, &a) in sums.iter_mut().zip(&vectors::<S>(&active[row])[places.clone()]) {
                 *sum = simd.select_f32s(simd.greater_than_f32s(a, zero), *sum, zero);
             }
         }
-        for (out, sum) in vectors_mut::<S>(&mut self.out[row]).iter_mut().zip(sums) {
+        for (out, sum) in vectors_mut::<S>(&mut self.out[row])[places].iter_mut().zip(sums) {
             *out = sum;
         }
     }

@@ -20,8 +20,8 @@ pub(super) struct Twin {
     pub(super) shape: Shape,
     optimizer: Optimizer,
     pub(super) theta: Tensors,
-    first: Tensors,
-    second: Tensors,
+    pub(super) first: Tensors,
+    pub(super) second: Tensors,
     steps: i32,
 }
 

@@ -10,11 +10,15 @@ use crate::train::{Error, Result};
 
 /// Samples that are drawn ahead of training.
 const AHEAD: usize = 1 << 20;
+/// Samples that are handed over together. A thread that is woken for every batch would take a core from the step that is
+/// being made, each time, and all others would wait for what it was doing.
+const BURST: usize = 1 << 15;
 
 /// What the thread that draws samples hands over.
-enum Drawn {
-    Batch(Samples),
-    EpochEnd,
+struct Burst {
+    batches: Vec<Samples>,
+    /// Whether the epoch has no more.
+    ends_epoch: bool,
 }
 
 /// Draws epoch after epoch, from a place in the first, until nobody takes them any more.
@@ -23,23 +27,28 @@ fn draw(
     epochs: std::ops::Range<u32>,
     mut place: u64,
     batch: usize,
-    out: &SyncSender<Result<Drawn>>,
+    out: &SyncSender<Result<Burst>>,
 ) {
+    let size = (BURST / batch).max(1);
     for number in epochs {
         let mut epoch = match source.epoch(number, place) {
             Ok(epoch) => epoch,
             Err(error) => return drop(out.send(Err(error))),
         };
         place = 0;
-        loop {
-            let mut samples = Samples::default();
-            let drawn = if epoch.next_batch(batch, &mut samples) { Drawn::Batch(samples) } else { Drawn::EpochEnd };
-            let ended = matches!(drawn, Drawn::EpochEnd);
-            if out.send(Ok(drawn)).is_err() {
-                return;
+        let mut ends_epoch = false;
+        while !ends_epoch {
+            let mut batches = Vec::with_capacity(size);
+            while batches.len() < size && !ends_epoch {
+                let mut samples = Samples::default();
+                if epoch.next_batch(batch, &mut samples) {
+                    batches.push(samples);
+                } else {
+                    ends_epoch = true;
+                }
             }
-            if ended {
-                break;
+            if out.send(Ok(Burst { batches, ends_epoch })).is_err() {
+                return;
             }
         }
     }
@@ -51,13 +60,19 @@ impl Run<'_> {
         let (source, first, place) = (self.source, self.progress.epochs, self.progress.place);
         let (batch, epochs) = (self.recipe().batch_size as usize, self.recipe().epochs);
         thread::scope(|scope| {
-            let (sender, drawn) = sync_channel((AHEAD / batch).max(4));
+            let (sender, drawn) = sync_channel((AHEAD / BURST.max(batch)).max(4));
             scope.spawn(move || draw(source, first..epochs, place, batch, &sender));
             // Leaving drops the receiver, which ends the thread.
-            for drawn in drawn {
-                match drawn? {
-                    Drawn::Batch(samples) => self.step(&samples)?,
-                    Drawn::EpochEnd => self.end_epoch()?,
+            for burst in drawn {
+                let Burst { batches, ends_epoch } = burst?;
+                for samples in batches {
+                    self.step(&samples)?;
+                    if self.finished() {
+                        return Ok(());
+                    }
+                }
+                if ends_epoch {
+                    self.end_epoch()?;
                 }
                 if self.finished() {
                     break;
