@@ -143,8 +143,17 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def vectors():
+    """The best instructions for vectors that this processor has."""
+    info = Path("/proc/cpuinfo")
+    return "AVX-512" if not info.exists() or "avx512f" in info.read_text() else "AVX2"
+
+
 def write_section(report, name, heading, text):
-    """Puts the text between the markers of this name; at the end of the file if they are not there."""
+    """Puts the text between the markers of this name; at the end of the file if they are not there. Processors without
+    AVX-512 have sections of their own."""
+    if vectors() != "AVX-512":
+        name, heading = f"{name}-avx2", f"{heading}, by AVX2"
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
     content = report.read_text() if report.exists() else "# Benchmarks\n"

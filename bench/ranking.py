@@ -1,10 +1,11 @@
-"""Measures full ranking and the best 100 items of all users beside PyTorch's `matmul`, comparison and `topk`.
+"""Measures full ranking and the best 100 items of all users beside PyTorch's `matmul`, comparison and `topk`, and writes the
+figures into BENCHMARKS.md.
 
-usage: ranking.py [--turns 5] [--users 45548] [--items 57396] [--neumf]
+usage: ranking.py [--turns 3]
 
 Both sides use the same tables and as many threads, by turns, each as a process of its own; only scoring and ranking are
-timed. It refuses to report unless both find the same ranks and best items, up to the roundings of f32. With `--neumf`,
-ncf-pipe alone is measured, in pairs a second. Needs numpy and torch, and `cargo build --release --example rank_tables`.
+timed. It refuses to report unless both find the same ranks and best items, up to the roundings of f32. Of NeuMF, ncf-pipe
+alone is measured, on the sizes of MovieLens 1M. Needs numpy and torch, and `cargo build --release --example rank_tables`.
 """
 
 import argparse
@@ -16,8 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from prep import REPOSITORY, machine, table, write_section
+
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+
+# The users and items of MovieLens 1M.
+ML1M = (6040, 3706)
 
 TORCH = """
 import json, sys, time, numpy, torch
@@ -70,38 +75,62 @@ def run(command):
     return json.loads(subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE).stdout)
 
 
+def turns(args, kind, users, items):
+    """What each turn of ncf-pipe and of PyTorch took."""
+    shape = [users, items, args.factors, args.threads]
+    program = TARGET / "release/examples/rank_tables"
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        tables(directory, *shape[:3], kind == "neumf")
+        ours, theirs = [], []
+        for _ in range(args.turns):
+            ours.append(run([program, kind, directory, *shape]))
+            print(f"{kind}, ncf-pipe: {ours[-1]}", file=sys.stderr)
+            if kind == "gmf":
+                theirs.append(run([sys.executable, "-c", TORCH, directory, *shape]))
+                print(f"{kind}, PyTorch: {theirs[-1]}", file=sys.stderr)
+    return ours, theirs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--users", type=int, default=45548)
     parser.add_argument("--items", type=int, default=57396)
     parser.add_argument("--factors", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--neumf", action="store_true")
+    parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
-    shape = [args.users, args.items, args.factors, args.threads]
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        tables(directory, *shape[:3], args.neumf)
-        ours, theirs = [], []
-        for _ in range(args.turns):
-            program = TARGET / "release/examples/rank_tables"
-            ours.append(run([program, "neumf" if args.neumf else "gmf", directory, *shape]))
-            if not args.neumf:
-                theirs.append(run([sys.executable, "-c", TORCH, directory, *shape]))
+    gmf, torch = turns(args, "gmf", args.users, args.items)
+    neumf, _ = turns(args, "neumf", *ML1M)
+    for key in ["rank_sum", "first_sum"]:
+        if abs(gmf[0][key] / torch[0][key] - 1) > 1e-4:
+            sys.exit(f"the sides disagree: `{key}` is {gmf[0][key]} and {torch[0][key]}")
     median = lambda runs, key: statistics.median(run[key] for run in runs)
-    pairs = args.users * args.items
-    for key in ["prepare", "ranks", "top", "sampled"]:
-        seconds = median(ours, key)
-        rate = f", {pairs / seconds / 1e6:.1f} M pairs/s" if key in ["ranks", "top"] else ""
-        print(f"ncf-pipe {key}: {seconds:.3f} s{rate}")
-    if theirs:
-        for key in ["rank_sum", "first_sum"]:
-            if abs(ours[0][key] / theirs[0][key] - 1) > 1e-4:
-                sys.exit(f"the sides disagree: `{key}` is {ours[0][key]} and {theirs[0][key]}")
-        for key in ["ranks", "top"]:
-            ratio = statistics.median(b[key] / a[key] for a, b in zip(ours, theirs))
-            print(f"PyTorch {key}: {median(theirs, key):.3f} s, {ratio:.1f} times as long")
+
+    def row(what, key, pairs, ours, theirs, by):
+        mine = median(ours, key)
+        other = f"{median(theirs, key):.2f} s ({by})" if theirs else "–"
+        ratio = f"{median(theirs, key) / mine:.1f}" if theirs else "–"
+        return [what, f"{mine:.2f} s", f"{pairs / mine / 1e6:.0f} M", other, ratio, ", ".join(f"{one[key]:.2f}" for one in ours)]
+
+    sizes = f"{args.users:,} × {args.items:,}"
+    pairs, pairs_ml1m = args.users * args.items, ML1M[0] * ML1M[1]
+    rows = [
+        row(f"GMF, {sizes}, ranks of all positives", "ranks", pairs, gmf, torch, "matmul, compare, sum"),
+        row(f"GMF, {sizes}, the best 100 of each user", "top", pairs, gmf, torch, "matmul, topk"),
+        row(f"NeuMF, {ML1M[0]:,} × {ML1M[1]:,}, ranks", "ranks", pairs_ml1m, neumf, [], ""),
+    ]
+    head = ["work", "ncf-pipe", "pairs/s", "PyTorch", "ratio", "each turn"]
+    version = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], check=True, stdout=subprocess.PIPE, text=True)
+    text = f"""
+Scores and ranks alone, {args.factors} factors, {args.threads} threads, against PyTorch {version.stdout.strip()}; medians of {args.turns} turns, one after another.
+
+{table(head, rows)}
+
+Machine: {machine()}. Command: `python bench/ranking.py --turns {args.turns}`.
+"""
+    write_section(args.report, "ranking", "Ranking, beside PyTorch", text)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import GIB, REPOSITORY, machine, output, run, table, write_section
+from prep import GIB, REPOSITORY, machine, output, run, table, vectors, write_section
 
 PIPELINE = REPOSITORY / "bench/train.yaml"
 
@@ -139,22 +139,20 @@ def measure(args):
         spread = ", ".join(f"{one / 1e3:,.0f}" for one in found[work[0]]["ours"])
         rows.append([work[0], f"{mine:,.0f}", f"{theirs:,.0f}", f"{mine / theirs:.1f}", work[7], *shares, f"{memory:.2f}", spread])
     head = ["work", "ncf-pipe, samples/s", "PyTorch", "ratio", "goal", "of the gemm crate, best / mean", "of MKL", "peak GiB", "each turn, thousands"]
-    vectors = "AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "AVX2"
     torch_version = output([args.python, "-c", "import torch; print(torch.__version__)"])
     text = f"""
 Three epochs with the fused engine (Adam, one thread a core), through the whole program, against PyTorch {torch_version} with
 tuned loading (dense Adam). ncf-pipe's figures include drawing negatives, shuffling, validation where the split has
 rows for it, and checkpoints; PyTorch's are its steps alone, which is in its favour. Medians of {args.rounds} turns, one after
 another. Products of two large matrices in the same run, best and mean of some seconds: {crate:.0f} and {crate_mean:.0f} GFLOP/s by
-the gemm crate (through candle, {vectors}), {peak:.0f} and {peak_mean:.0f} by PyTorch (MKL). The products of a step of NeuMF alone, without
+the gemm crate (through candle, {vectors()}), {peak:.0f} and {peak_mean:.0f} by PyTorch (MKL). The products of a step of NeuMF alone, without
 anything else of it, by the gemm crate through candle: {step:.0f} and {step_mean:.0f}.
 
 {table(head, rows)}
 
 Machine: {machine()}. Python {platform.python_version()}. Command: `python bench/train.py --rounds {args.rounds}`.
 """
-    section, where = ("train", "") if vectors == "AVX-512" else ("train-avx2", ", by AVX2")
-    write_section(args.report, section, f"Training, beside PyTorch{where}", text)
+    write_section(args.report, "train", "Training, beside PyTorch", text)
 
 
 if __name__ == "__main__":

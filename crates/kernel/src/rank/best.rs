@@ -131,6 +131,15 @@ fn bits<S: Simd>(simd: S, mask: S::m32s) -> u32 {
         // AVX-512 has masks that are bits; `pulp::Simd::first_true_m32s` would give the last lane of them.
         return u32::from(bytemuck::cast::<S::m32s, u16>(mask));
     }
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::any::Any;
+        let any: &dyn Any = &simd;
+        if let Some(v3) = any.downcast_ref::<pulp::x86::V3>() {
+            let signs = simd.select_u32s(mask, simd.splat_u32s(u32::MAX), simd.splat_u32s(0));
+            return v3.avx._mm256_movemask_ps(bytemuck::cast(signs)).cast_unsigned();
+        }
+    }
     let mut lanes = [0; 16];
     simd.partial_store_u32s(&mut lanes[..S::U32_LANES], simd.select_u32s(mask, simd.splat_u32s(1), simd.splat_u32s(0)));
     lanes.iter().rev().fold(0, |bits, &lane| bits << 1 | lane)
