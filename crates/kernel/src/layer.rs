@@ -215,21 +215,12 @@ impl Sum<'_> {
         }
     }
 
-    /// Adds it to the gradients of a block, by vectors of which a panel has four: see [`crate::product`].
+    /// Adds it to the gradients of a block, by vectors of which a panel has four: four rows of half of it at a time.
     #[inline(always)]
     fn add_halves<S: Simd>(&self, simd: S, block: &mut Lines) {
-        for panel in (0..self.outputs).step_by(PANEL) {
-            let end = self.outputs.min(panel + PANEL);
-            self.half::<S>(simd, [panel, end, 0], block);
-            self.half::<S>(simd, [panel, end, 2], block);
-        }
-    }
-
-    /// Half of a block, the rows `o..end` of one panel of slopes.
-    #[inline(always)]
-    fn half<S: Simd>(&self, simd: S, [start, end, first]: [usize; 3], block: &mut Lines) {
-        for o in (start..end).step_by(4) {
-            self.strip::<S, 4, 1, 2>(simd, [o, first], &mut [block]);
+        for o in (0..self.outputs).step_by(4) {
+            self.strip::<S, 4, 1, 2>(simd, [o, 0], &mut [block]);
+            self.strip::<S, 4, 1, 2>(simd, [o, 2], &mut [block]);
         }
     }
 
