@@ -2,6 +2,7 @@
 
 use super::{Adam, Error, Optimizer, Output, Sgd, Shape, State, Tensor, Tower};
 use crate::lanes::levels;
+use crate::tile::TILE;
 use crate::twin::{Twin, noise};
 
 type Batch = (Vec<u32>, Vec<u32>, Vec<f64>);
@@ -98,6 +99,8 @@ fn difference(twin: &Twin, tower: &Tower) -> f64 {
         let greatest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
         let found = tower.values(tensor).unwrap();
         assert_eq!(found.len(), expected.len());
+        // A maximum passes over what is not a number.
+        assert!(found.iter().all(|x| x.is_finite()), "{tensor:?}");
         let pairs = found.iter().zip(expected);
         pairs.fold(0.0_f64, |max, (x, y)| max.max((f64::from(*x) - y).abs())) / greatest
     });
@@ -125,6 +128,25 @@ fn one_step_and_a_hundred_are_those_of_the_twin() {
                 let found = if t % 33 == 0 { difference(&twin, &tower) } else { 0.0 };
                 assert!(found < tolerance, "{name}, {optimizer_name}: {found:e} in step {t}");
             }
+        }
+    }
+}
+
+#[test]
+fn steps_of_any_number_of_samples_are_those_of_the_twin() {
+    let optimizer = Optimizer::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
+    for (name, shape) in shapes().into_iter().filter(|(_, shape)| shape.mlp < 100) {
+        let mut twin = Twin::new(&shape, optimizer, 0.3);
+        let mut tower = tower(&twin, &optimizer, 2);
+        // The tiles of the first batch are full, so that later ones find what it has left.
+        for (t, size) in (0..).zip([2 * TILE].into_iter().chain(1..=TILE + 1)) {
+            let (expected, found) = step_both(&mut twin, &mut tower, &batch(&shape, t, size as u64), 0.05);
+            assert_eq!(found.len(), size);
+            for (x, y) in expected.iter().zip(&found) {
+                assert!((x - f64::from(*y)).abs() < 1e-5, "{name}, {size} samples: logit {y} instead of {x}");
+            }
+            let found = difference(&twin, &tower);
+            assert!(found < 5e-6, "{name}, {size} samples: {found:e}");
         }
     }
 }

@@ -334,31 +334,36 @@ pub(super) struct RowSlopes<'a> {
 
 impl Slopes for RowSlopes<'_> {
     #[inline(always)]
-    fn vector<S: Simd>(&self, simd: S, members: &[u32], i: usize) -> S::f32s {
+    fn line<S: Simd, const N: usize>(&self, simd: S, members: &[u32], i: usize) -> [S::f32s; N] {
         let Layout { gmf, mlp, .. } = self.layout;
-        let place = i * S::F32_LANES;
-        let mut sum = simd.splat_f32s(0.0);
+        let place = i * LANES;
+        let mut sums = [simd.splat_f32s(0.0); N];
         if place < gmf {
             for &sample in members {
                 let slope = simd.splat_f32s(self.slopes[sample as usize]);
-                let other = &self.other.now_of(sample as usize)[..gmf];
-                sum = mul_add(simd, slope, vectors::<S>(other)[i], sum);
+                let other = vectors::<S>(&self.other.now_of(sample as usize)[place..place + LANES]);
+                for n in 0..N {
+                    sums[n] = mul_add(simd, slope, other[n], sums[n]);
+                }
             }
-            return simd.mul_f32s(sum, vectors::<S>(&self.output[..gmf])[i]);
-        }
-        if place < gmf + mlp {
+            let output = vectors::<S>(&self.output[place..place + LANES]);
+            for n in 0..N {
+                sums[n] = simd.mul_f32s(sums[n], output[n]);
+            }
+        } else if place < gmf + mlp {
             let column = self.column + place - gmf;
             for &sample in members {
                 let (tile, t) = (sample as usize / TILE, sample as usize % TILE);
                 let row = &self.tiles[tile].input_slopes.rows()[column / PANEL * TILE + t];
-                sum = simd.add_f32s(sum, vectors::<S>(row)[column % PANEL / S::F32_LANES]);
+                let slopes = vectors::<S>(&row[column % PANEL..][..LANES]);
+                for n in 0..N {
+                    sums[n] = simd.add_f32s(sums[n], slopes[n]);
+                }
             }
-            return sum;
+        } else if place == gmf + mlp {
+            // Of the lines of the bias, only the first lane is in use.
+            sums[0] = simd.partial_load_f32s(&[members.iter().map(|&sample| self.slopes[sample as usize]).sum()]);
         }
-        // Of the vectors of the bias, only the first lane is in use.
-        if place > gmf + mlp {
-            return sum;
-        }
-        simd.partial_load_f32s(&[members.iter().map(|&sample| self.slopes[sample as usize]).sum()])
+        sums
     }
 }
