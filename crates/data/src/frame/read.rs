@@ -1,10 +1,12 @@
 //! Frames from Parquet.
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader};
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
+use rayon::prelude::*;
 
 use crate::frame::{FrameMeta, view};
 use crate::{Fault, Result};
@@ -15,7 +17,8 @@ pub struct ParquetFile {
     bytes: Vec<u8>,
     meta: FrameMeta,
     columns: Vec<String>,
-    rows: usize,
+    /// The rows of each row group.
+    groups: Vec<usize>,
 }
 
 impl ParquetFile {
@@ -29,8 +32,8 @@ impl ParquetFile {
         let pairs = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let meta = FrameMeta::from_pairs(pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())))?;
         let columns = file.schema().get_fields().iter().map(|field| field.name().to_owned()).collect();
-        let rows = footer.row_groups().iter().map(|group| group.num_rows() as usize).sum();
-        Ok(Self { bytes, meta, columns, rows })
+        let groups = footer.row_groups().iter().map(|group| group.num_rows() as usize).collect();
+        Ok(Self { bytes, meta, columns, groups })
     }
 
     /// What the footer says about the content.
@@ -45,7 +48,7 @@ impl ParquetFile {
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.groups.iter().sum()
     }
 
     /// Whether there is a column of this name.
@@ -58,6 +61,33 @@ impl ParquetFile {
     /// # Errors
     /// When a column is missing or damaged.
     pub fn read(&self, columns: Option<&[&str]>) -> Result<DataFrame> {
+        self.decode(columns, 0..self.rows())
+    }
+
+    /// Decodes these columns and hands them on by row groups, in their order, of which only as many as there are threads are
+    /// in memory at a time. A file without rows gives a frame without rows.
+    ///
+    /// # Errors
+    /// When a column is missing or damaged, or `each` fails.
+    pub fn each_group(&self, columns: &[&str], mut each: impl FnMut(&DataFrame) -> Result<()>) -> Result<()> {
+        if self.rows() == 0 {
+            return each(&self.read(Some(columns))?);
+        }
+        let ends = self.groups.iter().scan(0, |end, rows| {
+            *end += rows;
+            Some(*end - rows..*end)
+        });
+        let groups: Vec<Range<usize>> = ends.filter(|rows| !rows.is_empty()).collect();
+        for wave in groups.chunks(rayon::current_num_threads()) {
+            let frames = wave.par_iter().map(|rows| self.decode(Some(columns), rows.clone()));
+            for frame in frames.collect::<Vec<_>>() {
+                each(&frame?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&self, columns: Option<&[&str]>, rows: Range<usize>) -> Result<DataFrame> {
         if let Some(missing) = columns.unwrap_or_default().iter().find(|name| !self.has(name)) {
             return Err(view::no_column(missing, self.columns.iter().map(String::as_str)));
         }
@@ -65,15 +95,17 @@ impl ParquetFile {
             Some(names) => names.iter().map(|&name| name.to_owned()).collect(),
             None => self.columns.clone(),
         };
+        let part = (rows.len() < self.rows()).then_some((rows.start, rows.len()));
         let frame = guarded(|| {
             ParquetReader::new(Cursor::new(self.bytes.as_slice()))
                 .with_columns(Some(wanted))
+                .with_slice(part)
                 .set_rechunk(true)
                 .finish()
                 .map_err(|error| damaged(&error))
         })?;
         // polars trusts the footer here, so that a damaged file could give columns of several lengths.
-        if frame.height() != self.rows || frame.columns().iter().any(|column| column.len() != self.rows) {
+        if frame.height() != rows.len() || frame.columns().iter().any(|column| column.len() != rows.len()) {
             return Err(damaged(&"its columns do not have the rows that its footer states"));
         }
         Ok(frame)

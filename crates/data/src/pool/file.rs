@@ -94,14 +94,27 @@ impl Pool {
         };
         let n_users = size("users", file.meta().n_users)?;
         let n_items = size("items", file.meta().n_items)?;
-        let frame = file.read(Some(&[USER, ITEM]))?;
-        let users = dense_ids(&frame, USER, n_users as usize)?;
-        let (offsets, items) = lists(&frame, n_items as usize)?;
+        // The lists are most of what an evaluation holds: whole columns of them beside what is made of these would be as much
+        // again.
+        let (mut users, mut offsets, mut items) = (Vec::with_capacity(file.rows()), vec![0], Vec::new());
+        file.each_group(&[USER, ITEM], |frame| {
+            users.extend(dense_ids(frame, USER, n_users as usize)?);
+            let (ends, next) = lists(frame, n_items as usize)?;
+            let len = items.len();
+            if len == 0 {
+                // As many for each user to come; if they are more, the vector grows, and so it does without this memory.
+                let all = next.len().saturating_mul(file.rows()) / frame.height().max(1);
+                let _ = items.try_reserve_exact(all);
+            }
+            offsets.extend(ends.iter().skip(1).map(|end| end.saturating_add(len)));
+            items.extend(next);
+            Ok(())
+        })?;
         Self::new(n_users, n_items, users, offsets, items)
     }
 }
 
-/// The item lists of a frame: where each begins, and all their ids.
+/// The item lists of a frame: where each begins and the last ends, and all their ids.
 fn lists(frame: &DataFrame, n_items: usize) -> Result<(Vec<usize>, Vec<u32>)> {
     let column = frame.column(ITEM).ok().and_then(|column| column.as_materialized_series().list().ok());
     let lists = column.filter(|lists| lists.null_count() == 0).ok_or_else(|| {
