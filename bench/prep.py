@@ -145,15 +145,17 @@ def table(head, rows):
 
 def vectors():
     """The best instructions for vectors that this processor has."""
-    info = Path("/proc/cpuinfo")
-    return "AVX-512" if not info.exists() or "avx512f" in info.read_text() else "AVX2"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return platform.machine()
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "SSE"
 
 
 def write_section(report, name, heading, text):
     """Puts the text between the markers of this name; at the end of the file if they are not there. Processors without
     AVX-512 have sections of their own."""
     if vectors() != "AVX-512":
-        name, heading = f"{name}-avx2", f"{heading}, by AVX2"
+        name, heading = f"{name}-{vectors().lower()}", f"{heading}, by {vectors()}"
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
     content = report.read_text() if report.exists() else "# Benchmarks\n"

@@ -88,6 +88,8 @@ fn scores(model: &FitSpec, weights: &Weights, train: &Csr) -> Vec<f32> {
 fn difference(ours: &[f32], theirs: &[f64]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    // A maximum passes over what is not a number.
+    assert!(ours.iter().all(|x| x.is_finite()));
     let far = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - b).abs());
     far.fold(0.0, f64::max) / largest
 }

@@ -258,7 +258,8 @@ pub(super) fn difference(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let most = found.iter().zip(expected).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
-    assert!(most.is_finite());
+    // A maximum passes over what is not a number.
+    assert!(found.iter().all(|x| x.is_finite()));
     if scale > 0.0 { most / scale } else { most }
 }
 

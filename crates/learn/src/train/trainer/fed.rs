@@ -11,8 +11,9 @@ use crate::train::{Error, Result};
 /// Samples that are drawn ahead of training.
 const AHEAD: usize = 1 << 20;
 /// Samples that are handed over together. A thread that is woken for every batch would take a core from the step that is
-/// being made, each time, and all others would wait for what it was doing.
-const BURST: usize = 1 << 15;
+/// being made, each time, and all others would wait for what it was doing. The epochs of tests are small, and come in bursts
+/// all the same.
+const BURST: usize = if cfg!(test) { 1 << 8 } else { 1 << 15 };
 
 /// What the thread that draws samples hands over.
 struct Burst {
