@@ -16,7 +16,7 @@ pub(super) struct CheckArgs {
 pub(super) fn main(args: &CheckArgs) -> Outcome {
     let graph = args.file.graph()?;
     let (stages, nodes) = (graph.stages().len(), graph.len());
-    let cells = if nodes == stages { String::new() } else { format!(", {nodes} runs") };
-    print::line(&format!("{}: {stages} stages{cells}, no errors", args.file.file.display()));
+    let cells = if nodes == stages { String::new() } else { format!(", {}", print::counted(nodes, "run")) };
+    print::line(&format!("{}: {}{cells}, no errors", args.file.file.display(), print::counted(stages, "stage")));
     Ok(OK)
 }

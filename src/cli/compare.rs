@@ -85,7 +85,8 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     let missing = nodes().filter(|node| unmade(node)).count();
     if missing > 0 {
         let plan = same("plan", global, &args.file, &args.world);
-        print::note(&format!("{missing} stages have not run as the pipeline is now; `{plan}` says why"));
+        let have = if missing == 1 { "a stage has".to_owned() } else { format!("{missing} stages have") };
+        print::note(&format!("{have} not run as the pipeline is now; `{plan}` says why"));
     }
     Ok(OK)
 }

@@ -14,6 +14,11 @@ use crate::config::{Problem, Problems};
 /// Whether the reader of standard output has gone away.
 static GONE: AtomicBool = AtomicBool::new(false);
 
+/// The number of things, with their name in the singular or, with an `s`, in the plural.
+pub(super) fn counted(n: usize, name: &str) -> String {
+    format!("{n} {name}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Writes to standard output, as it is.
 pub(super) fn out(text: &str) {
     if GONE.load(Ordering::Relaxed) {

@@ -175,12 +175,14 @@ fn verify(global: &Global, args: &VerifyArgs) -> Outcome {
         let verdict = match (damage.len(), report.moved) {
             (0, _) => "all whole".to_owned(),
             (n, 0) => format!("{n} damaged; `ncf-pipe store verify --repair` has the stages run again"),
-            (n, moved) => format!("{n} damaged; {moved} files moved to `bad`, the stages run again"),
+            (n, moved) => {
+                format!("{n} damaged; {} moved to `bad`, the stages run again", print::counted(moved, "file"))
+            }
         };
         print::line(&format!(
-            "{} stages, {} files, {}: {verdict}",
-            report.manifests,
-            report.blobs,
+            "{}, {}, {}: {verdict}",
+            print::counted(report.manifests, "stage"),
+            print::counted(report.blobs, "file"),
             bytes(report.bytes)
         ));
     }
@@ -216,17 +218,17 @@ fn gc(global: &Global, args: &GcArgs) -> Outcome {
         }
         let verb = if args.dry_run { "would remove" } else { "removed" };
         print::line(&format!(
-            "{verb} {} stages, {} files and {} leftovers: {}",
-            report.stages.len(),
-            report.blobs,
-            report.leftovers,
+            "{verb} {}, {} and {}: {}",
+            print::counted(report.stages.len(), "stage"),
+            print::counted(report.blobs, "file"),
+            print::counted(report.leftovers, "leftover"),
             bytes(report.bytes)
         ));
         let left = store.ls();
         if report.stages.is_empty() && !left.is_empty() {
             print::line(&format!(
-                "{} stages stay: the last result of each stage (unless `--all`), and what is younger than ten minutes or in use",
-                left.len()
+                "{} left: the last result of each stage (unless `--all`), and what is younger than ten minutes or in use",
+                print::counted(left.len(), "stage")
             ));
         }
     }
@@ -245,7 +247,10 @@ fn du(global: &Global, args: &DuArgs) -> Outcome {
     }
     let mut table = Table::new(&["what", "size"]);
     for (what, n) in [
-        (format!("{} files of {} stages", size.blobs, size.manifests), size.blob_bytes),
+        (
+            format!("{} of {}", print::counted(size.blobs, "file"), print::counted(size.manifests, "stage")),
+            size.blob_bytes,
+        ),
         ("  of these no longer needed".to_owned(), size.unused_bytes),
         ("being written".to_owned(), size.tmp_bytes),
         ("checkpoints".to_owned(), size.scratch_bytes),

@@ -77,6 +77,12 @@ impl Stage for Overlap {
                 });
             }
         }
+        if inputs.len() == 1 {
+            context.warn(format!(
+                "`{}` is the only list, so that there is nothing to compare it with: connect another to `lists`",
+                inputs[0].stage
+            ));
+        }
         let pairs = inputs.len() * inputs.len().saturating_sub(1) / 2;
         context.progress().start(Some(pairs as u64), "pairs");
         for (place, (one, a)) in inputs.iter().zip(&lists).enumerate() {

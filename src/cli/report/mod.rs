@@ -108,10 +108,11 @@ fn notes(stored: &Stored) -> Vec<Note> {
     if !open.is_empty() {
         let named = open.iter().take(8).copied().collect::<Vec<_>>().join(", ");
         let more = if open.len() > 8 { format!(" and {} more", open.len() - 8) } else { String::new() };
-        let text = format!(
-            "{} stages have not run as the pipeline is now, and are not on this page: {named}{more}",
-            open.len()
-        );
+        let (have, are) = match open.len() {
+            1 => ("a stage has".to_owned(), "is"),
+            n => (format!("{n} stages have"), "are"),
+        };
+        let text = format!("{have} not run as the pipeline is now, and {are} not on this page: {named}{more}");
         notes.push(Note { level: Level::Warning, text, stage: None });
     }
     let mut said: Vec<(String, String, Vec<String>)> = Vec::new();
