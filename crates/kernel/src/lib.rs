@@ -21,6 +21,7 @@ mod layer;
 mod memory;
 mod motion;
 mod optimizer;
+mod pace;
 mod product;
 pub mod rank;
 mod rows;

@@ -1,20 +1,24 @@
 //! The engine: batches in, logits out; slopes in, a step made.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lanes::{LANES, dispatch};
 use crate::layer::{BlockStep, BlockSum, Layer, TOGETHER, part_of};
 use crate::optimizer::{Dense, Optimizer, Rule};
+use crate::pace::Pace;
 use crate::rows::{Table, Update};
 use crate::shape::{Layout, Output, Shape};
 use crate::team::Team;
 use crate::tile::{Backward, Dropout, Forward, RowSlopes, Sides, TILE, Tile, Weights};
 
-/// What a batch must cost (see [`Tower::cost`]) for its phases to be shared by threads: below, lines that go from core to
-/// core take longer than the work. GMF with 32 factors costs 64 a sample; on two cores, steps of 256 take three quarters of the
-/// time on one thread, steps of 1,024 one and a half times.
+/// What a batch may cost (see [`Tower::cost`]) for one thread to make its step, and what it must cost for threads to share
+/// it: between these, where the batches of GMF are, [`Pace`] finds out what is faster, and begins with this. GMF with 32 factors
+/// costs 64 a sample.
+const UNSURE: Range<usize> = 1 << 12..1 << 17;
 const SHARED: usize = 1 << 15;
 /// Pairs that are scored at a time.
 const SCORED: usize = 4096;
@@ -35,6 +39,7 @@ pub struct Tower {
     tiles: Vec<Tile>,
     logits: Vec<f32>,
     sum: Vec<f32>,
+    pace: Pace,
     /// Whether the tiles hold a batch that waits for its slopes.
     pub(super) waiting: bool,
     pub(super) team: Team,
@@ -69,6 +74,7 @@ impl Tower {
             tiles: Vec::new(),
             logits: Vec::new(),
             sum: Vec::new(),
+            pace: Pace::new(),
             waiting: false,
             team: Team::new(if threads == 0 { cores() } else { threads }),
         })
@@ -93,6 +99,7 @@ impl Tower {
         if self.history.is_long() {
             self.flush();
         }
+        let start = Instant::now();
         self.waiting = false;
         self.run_forward(users, items, dropout, true)?;
         if self.history.replays() {
@@ -101,6 +108,7 @@ impl Tower {
             self.items.side.groups.touch(self.history.now());
         }
         self.waiting = true;
+        self.pace.add(start.elapsed());
         Ok(&self.logits[..users.len()])
     }
 
@@ -119,6 +127,7 @@ impl Tower {
         if slopes.len() != expected {
             return Err(Error::Length { field: "slopes".to_owned(), found: slopes.len(), expected });
         }
+        let start = Instant::now();
         self.waiting = false;
         let rule = self.optimizer.rule(self.steps() + 1, learning_rate);
         let n_tiles = slopes.len().div_ceil(TILE);
@@ -164,6 +173,8 @@ impl Tower {
         let now = self.history.now();
         self.users.side.groups.touch(now);
         self.items.side.groups.touch(now);
+        self.pace.add(start.elapsed());
+        self.pace.next();
         Ok(())
     }
 
@@ -218,9 +229,12 @@ impl Tower {
     }
 
     fn run_forward(&mut self, users: &[u32], items: &[u32], dropout: Option<&Dropout<'_>>, write: bool) -> Result<()> {
+        let cost = users.len() * self.cost();
+        let found = if UNSURE.contains(&cost) { self.pace.alone() } else { None };
+        let alone = found.unwrap_or(cost < SHARED);
         // The batches of the tests are small, and shared all the same.
         // The penalty moves rows that no batch touches, which is more work than the batch.
-        self.team.alone = !cfg!(test) && !self.history.replays() && users.len() * self.cost() < SHARED;
+        self.team.alone = alone && !cfg!(test) && !self.history.replays();
         let sides = vec![(&mut self.users.side.groups, users), (&mut self.items.side.groups, items)];
         let oldest = AtomicU32::new(u32::MAX);
         self.team.each(sides, |(groups, ids)| {
