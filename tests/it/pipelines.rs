@@ -45,6 +45,35 @@ fn the_committed_schema_is_the_one_that_the_program_prints() {
     );
 }
 
+/// What no validator would accept: `additionalProperties` looks at the `properties` beside it alone. CI holds the schema
+/// against a validator (`tests/interop/schema.py`).
+#[test]
+fn the_schema_of_each_kind_knows_all_of_its_properties_wherever_it_allows_no_others() {
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(repository().join("schemas/pipeline.schema.json")).unwrap()).unwrap();
+    let kinds: Vec<_> =
+        schema["$defs"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("stage.")).collect();
+    assert!(kinds.len() > 20);
+    for (name, kind) in kinds {
+        let shapes = match kind["anyOf"].as_array() {
+            Some(branches) => {
+                assert!(kind.get("additionalProperties").is_none(), "{name}");
+                branches.iter().collect()
+            }
+            None => vec![kind],
+        };
+        for shape in shapes {
+            assert_eq!(shape["additionalProperties"], Value::Bool(false), "{name}");
+            for property in ["kind", "inputs", "matrix", "seed"] {
+                assert!(shape["properties"].get(property).is_some(), "{name} has no `{property}`");
+            }
+            for property in shape["required"].as_array().into_iter().flatten() {
+                assert!(shape["properties"].get(property.as_str().unwrap()).is_some(), "{name} lacks {property}");
+            }
+        }
+    }
+}
+
 #[test]
 fn quickstart_runs_on_data_that_it_makes_itself() {
     let project = Project::new();
