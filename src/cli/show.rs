@@ -30,7 +30,7 @@ pub(super) struct ShowArgs {
     rows: usize,
     #[command(flatten)]
     world: WorldArgs,
-    /// Print one JSON object
+    /// Print JSON: an array with an object for each cell
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -42,7 +42,7 @@ pub struct Synthesize {
     /// The length of the time span in days.
     #[schemars(range(min = 1, max = 100_000))]
     pub days: u32,
-    /// Whether ids are numbers (1, 2, …) or strings (`u0001`, `i0001`, …).
+    /// Whether ids are numbers (1, 2, …) or strings (`u0001`, `i0001`, …, with as many digits as the last one has).
     pub ids: SyntheticIds,
 }
 

@@ -70,7 +70,7 @@ enum Figure {
 #[serde(deny_unknown_fields)]
 struct Curves {
     /// Columns of `history.parquet` (`train_loss`, `valid_loss`, `valid_ndcg_10`) or of `denoising.parquet`
-    /// (`drop_rate`, `precision`, `recall`).
+    /// (`dropped`, `precision`, `recall`).
     y: Vec<String>,
     /// What is on the horizontal axis.
     #[serde(default)]
