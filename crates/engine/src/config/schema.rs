@@ -193,20 +193,17 @@ fn stage_of(kind: &KindSchema<'_>) -> (Value, Map<String, Value>) {
     }
     let mut schema =
         Map::from_iter([("description".to_owned(), kind.about.into()), ("type".to_owned(), "object".into())]);
-    match params.get_mut("anyOf").and_then(Value::as_array_mut) {
+    if let Some(branches) = params.get_mut("anyOf").and_then(Value::as_array_mut) {
         // `additionalProperties` knows the properties beside it alone, so that each branch must have all of them.
-        Some(branches) => {
-            for branch in branches.iter_mut().filter_map(Value::as_object_mut) {
-                if let Value::Object(own) = branch.entry("properties").or_insert_with(|| Map::new().into()) {
-                    own.extend(properties.clone());
-                }
-                branch.insert("additionalProperties".to_owned(), false.into());
+        for branch in branches.iter_mut().filter_map(Value::as_object_mut) {
+            if let Value::Object(own) = branch.entry("properties").or_insert_with(|| Map::new().into()) {
+                own.extend(properties.clone());
             }
+            branch.insert("additionalProperties".to_owned(), false.into());
         }
-        None => {
-            schema.insert("properties".to_owned(), properties.into());
-            schema.insert("additionalProperties".to_owned(), false.into());
-        }
+    } else {
+        schema.insert("properties".to_owned(), properties.into());
+        schema.insert("additionalProperties".to_owned(), false.into());
     }
     schema.insert("required".to_owned(), required.into());
     // What else the schema of the parameters says, such as `allOf`, still holds.
