@@ -213,6 +213,12 @@ impl WorldArgs {
     }
 }
 
+/// That so many stages have not run.
+pub(super) fn not_run(stages: usize) -> String {
+    let have = if stages == 1 { "a stage has".to_owned() } else { format!("{stages} stages have") };
+    format!("{have} not run as the pipeline is now")
+}
+
 /// Stages, each once, with the number of its cells if there are several.
 pub(super) fn by_stage<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::artifacts::comparison::Comparison;
 use crate::artifacts::metrics::{Means, Metrics, names, protocols};
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs, same};
+use crate::cli::common::{FileArgs, WorldArgs, not_run, same};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::print;
 use crate::cli::stored::Stored;
@@ -85,8 +85,7 @@ pub(super) fn main(global: &Global, args: &CompareArgs) -> Outcome {
     let missing = nodes().filter(|node| unmade(node)).count();
     if missing > 0 {
         let plan = same("plan", global, &args.file, &args.world);
-        let have = if missing == 1 { "a stage has".to_owned() } else { format!("{missing} stages have") };
-        print::note(&format!("{have} not run as the pipeline is now; `{plan}` says why"));
+        print::note(&format!("{}; `{plan}` says why", not_run(missing)));
     }
     Ok(OK)
 }

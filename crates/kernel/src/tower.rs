@@ -15,10 +15,10 @@ use crate::shape::{Layout, Output, Shape};
 use crate::team::Team;
 use crate::tile::{Backward, Dropout, Forward, RowSlopes, Sides, TILE, Tile, Weights};
 
-/// What a batch may cost (see [`Tower::cost`]) for one thread to make its step, and what it must cost for threads to share
-/// it: between these, where the batches of GMF are, [`Pace`] finds out what is faster, and begins with this. GMF with 32 factors
-/// costs 64 a sample.
+/// What a batch costs (see [`Tower::cost`]) where [`Pace`] finds out whether threads should share its step: that of less is
+/// made by one thread, that of more by all. GMF with 32 factors costs 64 a sample.
 const UNSURE: Range<usize> = 1 << 12..1 << 17;
+/// What a batch must cost for its step to be shared before the first trial.
 const SHARED: usize = 1 << 15;
 /// Pairs that are scored at a time.
 const SCORED: usize = 4096;

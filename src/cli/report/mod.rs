@@ -13,7 +13,7 @@ use clap::Args;
 use ncf_pipe_fault::{free_bytes, is_short_of_room};
 
 use crate::cli::Global;
-use crate::cli::common::{FileArgs, WorldArgs, quoted};
+use crate::cli::common::{FileArgs, WorldArgs, not_run, quoted};
 use crate::cli::exit::{Failed, OK, Outcome};
 use crate::cli::stored::Stored;
 use crate::cli::{print, table, target};
@@ -108,11 +108,8 @@ fn notes(stored: &Stored) -> Vec<Note> {
     if !open.is_empty() {
         let named = open.iter().take(8).copied().collect::<Vec<_>>().join(", ");
         let more = if open.len() > 8 { format!(" and {} more", open.len() - 8) } else { String::new() };
-        let (have, are) = match open.len() {
-            1 => ("a stage has".to_owned(), "is"),
-            n => (format!("{n} stages have"), "are"),
-        };
-        let text = format!("{have} not run as the pipeline is now, and {are} not on this page: {named}{more}");
+        let are = if open.len() == 1 { "is" } else { "are" };
+        let text = format!("{}, and {are} not on this page: {named}{more}", not_run(open.len()));
         notes.push(Note { level: Level::Warning, text, stage: None });
     }
     let mut said: Vec<(String, String, Vec<String>)> = Vec::new();

@@ -73,11 +73,11 @@ impl ParquetFile {
         if self.rows() == 0 {
             return each(&self.read(Some(columns))?);
         }
-        let ends = self.groups.iter().scan(0, |end, rows| {
+        let groups = self.groups.iter().scan(0, |end, rows| {
             *end += rows;
             Some(*end - rows..*end)
         });
-        let groups: Vec<Range<usize>> = ends.filter(|rows| !rows.is_empty()).collect();
+        let groups: Vec<Range<usize>> = groups.filter(|rows| !rows.is_empty()).collect();
         for wave in groups.chunks(rayon::current_num_threads()) {
             let frames = wave.par_iter().map(|rows| self.decode(Some(columns), rows.clone()));
             for frame in frames.collect::<Vec<_>>() {

@@ -96,7 +96,7 @@ impl Pool {
         let n_items = size("items", file.meta().n_items)?;
         // The lists are most of what an evaluation holds: whole columns of them beside what is made of these would be as much
         // again.
-        let (mut users, mut offsets, mut items) = (Vec::with_capacity(file.rows()), vec![0], Vec::new());
+        let (mut users, mut offsets, mut items) = (Vec::new(), vec![0], Vec::new());
         file.each_group(&[USER, ITEM], |frame| {
             users.extend(dense_ids(frame, USER, n_users as usize)?);
             let (ends, next) = lists(frame, n_items as usize)?;
