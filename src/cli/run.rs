@@ -131,7 +131,7 @@ pub(super) fn no_report(args: &FileArgs, failed: &Failed) -> serde_json::Value {
 
 pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
     let graph = args.file.graph()?;
-    check_device(args.device)?;
+    check_device(args.device, args.gpu_precision.into())?;
     let store = cache::Options { lock_timeout: args.lock_timeout, ..cache::Options::from_env() };
     let world = args.world.open_with(global, store)?;
     if args.dry_run {

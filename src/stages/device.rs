@@ -57,12 +57,19 @@ fn look() -> bool {
     }
 }
 
-/// Refuses a GPU that the user named and that is not there, before anything runs.
+/// Refuses a GPU that the user named and that is not there, before anything runs, and warns of a precision that nothing
+/// will use.
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub fn check_device(device: Device) -> Result<()> {
-    let Device::Cuda(number) = device else { return Ok(()) };
+pub fn check_device(device: Device, precision: Precision) -> Result<()> {
+    let Device::Cuda(number) = device else {
+        let asked = precision != Precision::default();
+        if asked && (device == Device::Cpu || !FOUND.get_or_init(look)) {
+            tracing::warn!("`--gpu-precision` changes nothing: no GPU is used, and the processor computes in float32");
+        }
+        return Ok(());
+    };
     match Card(number).find() {
         Ok(name) => {
             tracing::info!("GPU {number} is used where it can be: {name}");
@@ -85,8 +92,9 @@ mod tests {
 
     #[test]
     fn a_gpu_that_is_not_there_is_refused_with_what_to_do() {
-        assert!(check_device(Device::Cpu).is_ok() && check_device(Device::Auto).is_ok());
-        let refused = check_device(Device::Cuda(usize::MAX)).unwrap_err();
+        let single = Precision::Float32;
+        assert!(check_device(Device::Cpu, single).is_ok() && check_device(Device::Auto, single).is_ok());
+        let refused = check_device(Device::Cuda(usize::MAX), single).unwrap_err();
         assert_eq!(refused.class, Class::Data);
         assert!(!refused.message.is_empty());
         let help = refused.help.unwrap();

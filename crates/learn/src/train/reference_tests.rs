@@ -12,8 +12,8 @@ fn engine<'a>(inputs: &'a Inputs, file: &File, case: &Case, seen: &'a Seen) -> R
     let recipe = file.recipe(case);
     let weights = file.weights(&recipe, inputs.catalogue(), dtype);
     let mut engine = Reference::new(&recipe, 0, seen, &weights).unwrap();
-    let model = recipe.model;
-    engine.noise = Box::new(move |step| Box::new(inputs.dropped(&model, step as usize)));
+    let (model, case) = (recipe.model, case.clone());
+    engine.noise = Box::new(move |step| Box::new(inputs.dropped(&model, &case, step as usize)));
     engine
 }
 
@@ -35,6 +35,27 @@ fn losses_gradients_and_trajectories_of_all_models_equal_those_of_pytorch() {
         }
     }
     assert_eq!(compared, 69, "all cases of all files but the two of another loss");
+}
+
+#[test]
+fn every_model_with_every_loss_and_every_optimizer_equals_pytorch() {
+    let inputs = torch::inputs();
+    let seen = inputs.seen();
+    for dtype in ["float64", "float32"] {
+        let (mut compared, mut most) = (0, 0.0_f64);
+        torch::cross::runs(dtype, |run| {
+            let mut engine = engine(&inputs, &run.file, &run.case, &seen);
+            let (users, items, labels) = inputs.batch(&run.case, 0);
+            let batch = Batch { users: &users, items: &items, labels: &labels };
+            let gradients = engine.train_loss(batch).unwrap().1.backward().unwrap();
+            let found = |name: &str| gradients.get(&engine.vars[name]).map(values).unwrap();
+            run.compare("gradients", &found, &run.case.gradients);
+            most = most.max(run.replay(&inputs, &mut engine));
+            compared += 1;
+        });
+        println!("{dtype}: {compared} runs, weights after 100 steps within {most:.1e}");
+        assert_eq!(compared, 280, "eight models, seven losses, five optimizers");
+    }
 }
 
 /// Models whose `state_dict` PyTorch saved, with its logits of all pairs, user by user.

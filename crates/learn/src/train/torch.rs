@@ -11,6 +11,8 @@ use crate::model::{Catalogue, History, ModelSpec, Noise, Weights};
 use crate::train::Recipe;
 use crate::train::engine::{Batch, Steps};
 
+pub(super) mod cross;
+
 pub(super) type Named = BTreeMap<String, Vec<f64>>;
 
 #[derive(Deserialize)]
@@ -53,7 +55,7 @@ pub(super) struct Case {
     spread: Spread,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 struct Spread {
     losses: f64,
     gradients: BTreeMap<String, f64>,
@@ -84,12 +86,16 @@ pub(super) fn files() -> Vec<File> {
             let case = &mut rest[0];
             let same = |other: &&Case| (&other.loss, &other.dtype) == (&case.loss, &case.dtype);
             let known = before.iter().find(same).map(|other| other.first_gradients.clone());
-            case.drops = file.model["dropout"].as_f64() > Some(0.0) || file.model["corruption"].is_f64();
+            case.drops = drops(&file.model);
             case.first_gradients = if case.gradients.is_empty() { known.unwrap() } else { case.gradients.clone() };
         }
         file
     })
     .collect()
+}
+
+fn drops(model: &Value) -> bool {
+    model["dropout"].as_f64() > Some(0.0) || model["corruption"].is_f64()
 }
 
 /// The history of the fixtures.
@@ -149,14 +155,20 @@ impl Inputs {
         (users.iter().flat_map(|&user| [user, user]).collect(), pairs.collect(), labels.collect())
     }
 
-    /// What is dropped in a step of a model of this kind.
-    pub(super) fn dropped(&self, model: &ModelSpec, step: usize) -> Dropped {
+    /// What is dropped in a step of a model of this kind: of both items of a pair the same.
+    pub(super) fn dropped(&self, model: &ModelSpec, case: &Case, step: usize) -> Dropped {
+        let (users, items, _) = self.batch(case, step);
         if !matches!(model, ModelSpec::Cdae(_)) {
-            return Dropped(self.dropout[step].iter().map(|text| bits(text)).collect());
+            let rows = |layer: &String| {
+                let (bits, samples) = (bits(layer), self.batches[step].0.len());
+                let row = |sample: usize| &bits[sample * bits.len() / samples..(sample + 1) * bits.len() / samples];
+                (0..items.len()).flat_map(|sample| row(sample * samples / items.len()).to_vec()).collect()
+            };
+            return Dropped(self.dropout[step].iter().map(rows).collect());
         }
         // The model asks for the items of the users of the batch, in the order of their first appearance.
         let (mut seen, mut kept, history) = (Vec::new(), Vec::new(), self.seen());
-        for &user in &self.batches[step].0 {
+        for &user in &users {
             if !seen.contains(&user) {
                 seen.push(user);
                 let row = bits(&self.corruption[step][user as usize]);
