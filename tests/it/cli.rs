@@ -213,6 +213,32 @@ fn a_gpu_that_is_not_there_is_refused_and_auto_does_without() {
 }
 
 #[test]
+fn parameters_in_other_places_or_by_other_names_are_recognised() {
+    let project = Project::new();
+    for (model, rest, help) in [
+        (
+            "{kind: gmf, factors: 8}",
+            "lr: 0.01",
+            "did you mean `optimizer.learning_rate`? known",
+        ),
+        ("{kind: gmf}", "factors: 8", "did you mean `model.factors`?"),
+        ("{kind: gmf, embedding_dim: 8}", "epochs: 1", "did you mean `factors`?"),
+        ("{kind: gmf, n_epochs: 3}", "epochs: 1", "did you mean `epochs` beside `model`?"),
+        ("{kind: gmf}", "optimizer: {kind: adam, weight_decay: 0.1}", "did you mean `l2`?"),
+        ("{kind: gmf}", "nonsense: 1", "help: known parameters: `model`"),
+    ] {
+        let stages = format!(
+            "  r: {{kind: synthesize, users: 9, items: 9, interactions: 30}}\n  i: {{kind: remap, inputs: {{interactions: r}}}}\n  \
+             s: {{kind: split, inputs: {{dataset: i}}, strategy: leave_one_out}}\n  \
+             t: {{kind: train, inputs: {{split: s}}, model: {model}, {rest}}}\n"
+        );
+        project.write("p.yaml", format!("name: p\nstages:\n{stages}"));
+        let refused = project.ncf(&["plan", "p.yaml"]).ends(2);
+        assert!(refused.err.contains(help), "{}", refused.err);
+    }
+}
+
+#[test]
 fn plan_dag_show_store_and_completions_answer() {
     let project = quick();
     let plan = project.ncf(&["plan", "q.yaml", "--json"]).ends(0).json();

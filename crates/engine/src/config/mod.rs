@@ -42,7 +42,7 @@ mod yaml;
 pub use label::{axis_labels, cell_label};
 pub use load::{Pipeline, load, parse};
 pub use matrix::{Axis, Cell, MAX_CELLS, Matrix};
-pub use names::{is_param_name, is_stage_name, suggest};
+pub use names::{is_called, is_param_name, is_stage_name, suggest};
 pub use params::{Param, Params};
 pub use problem::{Problem, Problems};
 pub use schema::{KindSchema, PortSchema, schema};

@@ -40,49 +40,58 @@ fn is_name(name: &str, also: impl Fn(u8) -> bool) -> bool {
 /// What other tools call a setting, and names of ours that mean it.
 const ELSEWHERE: &[(&[&str], &[&str])] = &[
     (&["lr", "learn_rate", "step_size", "eta"], &["learning_rate"]),
-    (&["sep", "delimiter", "field_separator"], &["separator"]),
-    (&["n_epochs", "num_epochs", "iterations", "n_iter", "max_epochs"], &["epochs", "sweeps", "steps"]),
-    (&["bs", "batch", "train_batch_size", "minibatch"], &["batch_size"]),
-    (&["dim", "dims", "latent_dim", "n_factors", "num_factors", "embedding_size", "embedding_dim"], &["factors"]),
-    (&["hidden_units", "mlp_hidden_size", "hidden_dims", "hidden_size", "widths"], &["hidden"]),
     (&["weight_decay", "reg", "regularization", "reg_weight"], &["l2", "weight_decay", "regularisation"]),
-    (&["l2", "reg", "regularization"], &["weight_decay", "regularisation"]),
-    (&["num_neg", "num_negatives", "n_neg", "neg_ratio", "n_negatives", "num_ng"], &["negatives"]),
-    (&["topk", "top_k", "cutoff", "cutoffs", "at"], &["k"]),
-    (&["early_stopping", "stopping_step", "early_stop"], &["patience"]),
-    (&["random_state", "random_seed"], &["seed"]),
+    (&["l2", "regularisation"], &["l2", "weight_decay", "regularisation"]),
     (&["eps"], &["epsilon"]),
-    (&["drop_rate", "keep_prob"], &["dropout", "max_drop_rate"]),
-    (&["k_neighbors", "neighbors", "n_neighbors"], &["neighbours"]),
+    (&["criterion", "objective", "loss_fn"], &["loss"]),
+    (&["optim", "learner"], &["optimizer"]),
+    (&["bs", "batch", "train_batch_size"], &["batch_size"]),
+    (&["n_epochs", "num_epochs", "max_epochs"], &["epochs"]),
+    (&["iterations", "n_iter"], &["epochs", "sweeps", "steps"]),
+    (&["early_stopping", "early_stopping_patience", "stopping_step"], &["patience"]),
+    (&["random_state", "random_seed"], &["seed"]),
+    (&["dim", "latent_dim", "n_factors", "num_factors", "embedding_size", "embedding_dim"], &["factors"]),
+    (&["hidden_units", "mlp_hidden_size", "hidden_dims", "hidden_size"], &["hidden"]),
+    (&["num_layers", "n_layers"], &["layers"]),
+    (&["dropout_prob", "dropout_rate"], &["dropout"]),
+    (&["drop_rate"], &["max_drop_rate"]),
+    (&["num_neg", "num_ng", "num_negatives", "n_neg", "n_negatives", "neg_ratio"], &["negatives"]),
+    (&["topk", "top_k", "cutoff", "cutoffs"], &["k"]),
+    (&["neighbors", "n_neighbors", "k_neighbors"], &["neighbours"]),
+    (&["hit_rate", "hit_ratio", "hit"], &["hr"]),
+    (&["sep", "delimiter", "field_separator"], &["separator"]),
     (&["user_col", "userid", "uid"], &["user", "user_id"]),
     (&["item_col", "itemid", "iid"], &["item", "item_id"]),
     (&["time", "date", "datetime", "ts"], &["timestamp"]),
-    (&["label", "stars"], &["rating"]),
+    (&["stars"], &["rating"]),
     (&["depends_on", "deps", "needs"], &["inputs"]),
     (&["type", "op"], &["kind"]),
-    (&["criterion", "objective", "loss_fn"], &["loss"]),
-    (&["optim", "learner"], &["optimizer"]),
-    (&["early_stopping_patience"], &["patience"]),
-    (&["recall", "hit_rate", "hitrate", "hit_ratio"], &["hr", "recall"]),
 ];
 
-/// The candidate that was probably meant by `word`, if there is one: what it is called here, or what is close enough,
-/// with at most one edit for each three characters, counting a swap of neighbours as one edit, and case and `-` for `_`
-/// as none.
+fn plain(text: &str) -> String {
+    text.to_lowercase().replace('-', "_")
+}
+
+/// Whether `word` is this name, but for case and `-` for `_`, or what other tools call it.
+pub fn is_called(name: &str, word: &str) -> bool {
+    let word = plain(word);
+    plain(name) == word
+        || ELSEWHERE.iter().any(|(theirs, ours)| theirs.contains(&word.as_str()) && ours.contains(&name))
+}
+
+/// The candidate that was probably meant by `word`, if there is one: what is called so, or what is close enough, with at
+/// most one edit for each three characters, counting a swap of neighbours as one edit, and case and `-` for `_` as none.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }
-    let plain = |text: &str| text.to_lowercase().replace('-', "_");
-    let word = plain(word);
     let candidates: Vec<&str> = candidates.into_iter().take(COMPARED).collect();
-    if let Some(same) = candidates.iter().find(|candidate| plain(candidate) == word) {
-        return Some(same);
+    // `lr` is one edit from `l2`, and another thing.
+    let called = candidates.iter().find(|name| plain(name) == plain(word));
+    if let Some(called) = called.or_else(|| candidates.iter().find(|name| is_called(name, word))) {
+        return Some(called);
     }
-    let ours = ELSEWHERE.iter().filter(|(theirs, _)| theirs.contains(&word.as_str())).flat_map(|(_, ours)| *ours);
-    if let Some(known) = ours.flat_map(|name| candidates.iter().find(|candidate| *candidate == name)).next() {
-        return Some(known);
-    }
+    let word = plain(word);
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
@@ -164,7 +173,6 @@ mod tests {
         assert_eq!(suggest("", keys), None);
         assert_eq!(suggest("learning-rate", ["learning_rate"]), Some("learning_rate"));
         assert_eq!(suggest("x", ["y"]), None, "nothing in common");
-        // `lr` is one edit from `l2`, and means something else.
         assert_eq!(suggest("lr", ["l2", "learning_rate"]), Some("learning_rate"));
         assert_eq!(suggest("weight-decay", ["kind", "l2"]), Some("l2"));
         assert_eq!(suggest("delimiter", ["separator"]), Some("separator"));

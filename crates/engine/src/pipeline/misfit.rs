@@ -31,6 +31,32 @@ pub(super) fn misfit(schema: &Value, params: &Value, write: Write<'_>) -> Option
     Search { root: schema, write }.look(schema, params, &[])
 }
 
+/// The paths of all parameters, those of every alternative included, the shorter ones first.
+pub(super) fn paths(schema: &Value) -> Vec<Vec<String>> {
+    const DEPTH: usize = 3;
+    let search = Search { root: schema, write: &|_, _| String::new() };
+    let (mut found, mut open) = (Vec::new(), vec![(Vec::new(), schema)]);
+    while !open.is_empty() {
+        let mut below = Vec::new();
+        for (path, schema) in open {
+            for part in search.parts(schema) {
+                let branches = ["oneOf", "anyOf"].iter().filter_map(|key| part.get(*key)?.as_array()).flatten();
+                let parts = branches.flat_map(|branch| search.parts(branch)).chain([part]);
+                for (name, property) in parts.filter_map(|part| part.get("properties")?.as_object()).flatten() {
+                    let path: Vec<String> = [path.as_slice(), std::slice::from_ref(name)].concat();
+                    if !found.contains(&path) {
+                        found.push(path.clone());
+                    }
+                    below.push((path, property));
+                }
+            }
+        }
+        below.retain(|(path, _)| path.len() < DEPTH);
+        open = below;
+    }
+    found
+}
+
 struct Search<'a> {
     root: &'a Value,
     write: Write<'a>,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{Pipeline, Problem, StageSpec, suggest};
+use crate::config::{Pipeline, Problem, StageSpec, is_called, suggest};
 use crate::stage::{DynStage, ParamError, StageKind};
 
 use crate::pipeline::graph::Cell;
-use crate::pipeline::misfit::{Misfit, misfit};
+use crate::pipeline::misfit::{Misfit, misfit, paths};
 
 /// A decoded stage and the seed it runs with.
 pub(super) struct Decoded {
@@ -113,8 +113,12 @@ pub(super) fn refused(
             .label(format!("not a parameter of `{}`", kind.name));
         return match suggest(unknown, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None if known.is_empty() => problem.help("there are no parameters here: remove it"),
-            None => problem.help(format!("known parameters: {}", list(&known))),
+            None => problem.help(match (misplaced(kind, &path, unknown), known.is_empty()) {
+                (Some(meant), true) => format!("did you mean {meant}?"),
+                (Some(meant), false) => format!("did you mean {meant}? known parameters here: {}", list(&known)),
+                (None, true) => "there are no parameters here: remove it".to_owned(),
+                (None, false) => format!("known parameters: {}", list(&known)),
+            }),
         };
     }
     if let Some(missing) = quoted_after(message, "missing field ") {
@@ -143,6 +147,17 @@ pub(super) fn refused(
         Some(help) => problem.help(help.clone()),
         None => problem,
     }
+}
+
+/// The parameter elsewhere in the stage that has this name, or that other tools call so: `optimizer.learning_rate`.
+fn misplaced(kind: &StageKind, path: &[String], word: &str) -> Option<String> {
+    let known = paths(&(kind.schema)().to_value());
+    let mut elsewhere = known.iter().filter(|known| known.as_slice() != path);
+    let named = |known: &&Vec<String>| known.last().is_some_and(|name| is_called(name, word));
+    let meant = elsewhere.find(named)?;
+    // A name alone would read as the one that is refused.
+    let beside = path.first().filter(|_| meant.len() == 1 && path.len() > 1);
+    Some(beside.map_or_else(|| format!("`{}`", shown(meant)), |beside| format!("`{}` beside `{beside}`", shown(meant))))
 }
 
 /// serde speaks of Rust's types; users of YAML need not know them.

@@ -1,8 +1,6 @@
 //! Every model with every loss and every optimizer, where rounding decides little: `make_cross_fixtures.py` wrote the
 //! numbers and says what they are.
 
-use std::collections::HashMap;
-
 use super::*;
 
 #[derive(Deserialize)]
@@ -45,7 +43,7 @@ pub(in crate::train) struct Run {
 pub(in crate::train) fn runs(dtype: &str, mut go: impl FnMut(&Run)) {
     let index: Index = serde_json::from_str(include_str!("../../../../../tests/fixtures/torch/cross.json")).unwrap();
     let bytes = include_bytes!("../../../../../tests/fixtures/torch/cross.safetensors");
-    let vectors: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).unwrap();
+    let vectors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).unwrap();
     for (name, entry) in &index.models {
         let start = entry.named(&values(&vectors[&format!("{name}/start")]));
         for (l, loss) in index.losses.iter().enumerate() {
