@@ -216,11 +216,7 @@ fn a_gpu_that_is_not_there_is_refused_and_auto_does_without() {
 fn parameters_in_other_places_or_by_other_names_are_recognised() {
     let project = Project::new();
     for (model, rest, help) in [
-        (
-            "{kind: gmf, factors: 8}",
-            "lr: 0.01",
-            "did you mean `optimizer.learning_rate`? known",
-        ),
+        ("{kind: gmf, factors: 8}", "lr: 0.01", "did you mean `optimizer.learning_rate`? known"),
         ("{kind: gmf}", "factors: 8", "did you mean `model.factors`?"),
         ("{kind: gmf, embedding_dim: 8}", "epochs: 1", "did you mean `factors`?"),
         ("{kind: gmf, n_epochs: 3}", "epochs: 1", "did you mean `epochs` beside `model`?"),
