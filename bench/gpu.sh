@@ -6,7 +6,7 @@
 #     TORCH_NCF  the PyTorch program beside which it is measured (torch_ncf.py); left out if not given
 # Programs that are not given, or `-`, are built here. Each may be carried to another machine stripped, and packed as
 # NAME.gz. First, whether GPU and processor agree; nothing is measured if they do not. PyTorch needs torch for CUDA and
-# numpy; its `nvidia/cu13/lib` also has the NVRTC and cuBLAS that ours needs where CUDA itself is not installed.
+# numpy; its packages also have the NVRTC and cuBLAS that ours needs where CUDA itself is not installed.
 # Both work on synthetic data of the same sizes; samples per second include drawing negatives on both sides.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -43,10 +43,13 @@ else
 fi
 if [ "${2:--}" = - ]; then built ncf-pipe --features cuda; else given "$2" ncf-pipe; fi
 torch=${3:-}
+if [ "$torch" = - ]; then torch=; fi
 wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null || true)
-if [ -n "$wheels" ] && [ -d "$wheels/cu13/lib" ]; then
-  export LD_LIBRARY_PATH="$wheels/cu13/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-fi
+for folder in cu13 cuda_nvrtc cublas; do
+  if [ -n "$wheels" ] && [ -d "$wheels/$folder/lib" ]; then
+    export LD_LIBRARY_PATH="$wheels/$folder/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  fi
+done
 
 "$work/gpu_bench" --check >&2
 
@@ -88,22 +91,43 @@ PY
 "$work/gpu_bench"
 
 echo
-echo '| ncf-pipe run, Yelp shapes | precision | M samples/s | train, s | full ranking, s |'
+echo '| ncf-pipe run, Yelp shapes | precision | M samples/s | start, s | full ranking, s |'
 echo '|---|---|---|---|---|'
 for model in gmf neumf; do
   for batch in 1024 65536; do
     for precision in float32 tf32 bf16; do
-      ncf cuda --set "model=$model" --set "batch=$batch" --set epochs=3 --gpu-precision "$precision" \
-        --force train --force evaluate
-      python3 - "$model, batch $batch" "$precision" "$(facts cuda train samples_per_second)" \
-        "$(facts cuda train training_seconds)" "$(facts cuda evaluate seconds)" <<'PY'
+      # Two lengths: their difference is the training, what is left of the first is opening the GPU and the data.
+      times=()
+      for epochs in 2 12; do
+        ncf cuda --set "model=$model" --set "batch=$batch" --set "epochs=$epochs" --gpu-precision "$precision" \
+          --force train --force evaluate
+        times+=("$(facts cuda train training_seconds)" "$(facts cuda train samples_per_second)")
+      done
+      python3 - "$model, batch $batch" "$precision" "${times[@]}" "$(facts cuda evaluate seconds)" <<'PY'
 import sys
-name, precision, rate, train, ranking = sys.argv[1:]
-print(f"| {name} | {precision} | {float(rate) / 1e6:.2f} | {float(train):.2f} | {float(ranking):.2f} |")
+name, precision, *numbers = sys.argv[1:]
+short, rate, long, _, ranking = map(float, numbers)
+epoch, samples = (long - short) / 10, short * rate / 2
+print(f"| {name} | {precision} | {samples / epoch / 1e6:.2f} | {short - 2 * epoch:.2f} | {ranking:.2f} |")
 PY
     done
   done
 done
+
+echo
+echo '| the whole run on Yelp shapes, start and ranking included | seconds, each turn |'
+echo '|---|---|'
+whole() {
+  "$work/ncf-pipe" -q run "$here/bench/whole.yaml" --device cuda --store "$work/store" --outputs "$work/outputs" "$@"
+}
+whole --only yelp_split
+turns=()
+for _ in 1 2 3; do
+  began=$(date +%s.%N)
+  whole --only yelp --force yelp --force yelp_train
+  turns+=("$(python3 -c "import time; print(f'{time.time() - $began:.2f}')")")
+done
+echo "| 10 epochs of GMF f=32 with T-CE, batch 1024, validation, full ranking | ${turns[*]} |"
 
 [ -n "$torch" ] || exit 0
 # users, items, interactions
@@ -128,20 +152,27 @@ echo '| PyTorch | M samples/s without drawing | M samples/s |'
 echo '|---|---|---|'
 # torch_ncf.py's NeuMF with f factors and L layers has the widths f·2^L … f: 64 and 3 are 512-256-128-64, twice the
 # first layer of our ML-20M rows, whose form it cannot say; 32 and 3 are ours.
+#
+# row NAME SAMPLES STEPS ARGUMENTS...: drawing an epoch of SAMPLES is timed by itself; steps by what three times as many more
+# take, so that loading CUDA is not counted.
 row() {
-  local name=$1
-  shift
-  python3 "$torch" "$@" --device cuda --loader tuned --no-eval | tail -1 | python3 -c '
+  local name=$1 samples=$2 steps=$3
+  shift 3
+  for n in "$steps" "$((4 * steps))"; do
+    python3 "$torch" "$@" --device cuda --loader tuned --no-eval --max-steps "$n" | tail -1
+  done | python3 -c '
 import json, sys
-r = json.loads(sys.stdin.read())
-alone = r["samples"] / max(r["train_s"] - r["sampling_s"], 1e-9)
-print("| %s | %.2f | %.2f |" % (sys.argv[1], alone / 1e6, r["samples_per_s"] / 1e6))' "$name"
+short, long = map(json.loads, sys.stdin.read().splitlines())
+seconds = lambda r: r["train_s"] - r["sampling_s"]
+alone = (long["samples"] - short["samples"]) / max(seconds(long) - seconds(short), 1e-9)
+drawing = min(short["sampling_s"], long["sampling_s"]) / float(sys.argv[2])
+print("| %s | %.2f | %.2f |" % (sys.argv[1], alone / 1e6, 1 / (1 / alone + drawing) / 1e6))' "$name" "$samples"
 }
 for amp in '' --amp; do
-  row "ML-20M NeuMF 64 $amp" "$work/ml20m.npz" --factors 64 --batch 1048576 --max-steps 60 $amp
-  row "ML-20M GMF 64 $amp" "$work/ml20m.npz" --model GMF --factors 64 --batch 1048576 --max-steps 60 $amp
-  row "ML-1M NeuMF 32, batch 256 $amp" "$work/ml1m.npz" --batch 256 --max-steps 3000 $amp
-  row "ML-1M GMF 32, batch 256 $amp" "$work/ml1m.npz" --model GMF --batch 256 --max-steps 3000 $amp
-  row "Yelp GMF 32, T-CE $amp" "$work/yelp.npz" --model GMF --batch 1024 --neg 1 --loss tce --max-steps 2000 $amp
-  row "Yelp NeuMF 32 $amp" "$work/yelp.npz" --batch 1024 --neg 1 --max-steps 2000 $amp
+  row "ML-20M NeuMF 64 $amp" 100e6 20 "$work/ml20m.npz" --factors 64 --batch 1048576 $amp
+  row "ML-20M GMF 64 $amp" 100e6 20 "$work/ml20m.npz" --model GMF --factors 64 --batch 1048576 $amp
+  row "ML-1M NeuMF 32, batch 256 $amp" 4970845 750 "$work/ml1m.npz" --batch 256 $amp
+  row "ML-1M GMF 32, batch 256 $amp" 4970845 750 "$work/ml1m.npz" --model GMF --batch 256 $amp
+  row "Yelp GMF 32, T-CE $amp" 3345040 500 "$work/yelp.npz" --model GMF --batch 1024 --neg 1 --loss tce $amp
+  row "Yelp NeuMF 32 $amp" 3345040 500 "$work/yelp.npz" --batch 1024 --neg 1 $amp
 done

@@ -94,8 +94,9 @@ DEVICE double slope_of(const Ctx &c, u32 k, u32 n, u32 s, double *value) {
     }
     if (c.loss == T_CE) {
         u32 kept = kept_of(c, k, n);
-        u64 key = key_of(c, s), most = c.picked[c.batch];
-        bool keep = kept > 0 && (key < most || (key == most && s <= c.picked[c.batch + 1]));
+        // Keys as `pick` wrote them, so that both mean the same; if it kept all, it wrote none.
+        u64 most = c.picked[c.batch], last = c.picked[c.batch + 1];
+        bool keep = kept > 0 && (most == ~0ull || c.picked[s] < most || (c.picked[s] == most && s <= last));
         double share = 1.0 / (double)(kept ? kept : 1);
         // Divergence must not hide among the dropped.
         *value = keep ? plain * share : plain == plain ? 0.0 : plain;

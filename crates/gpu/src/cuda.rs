@@ -19,17 +19,20 @@
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublas::sys as blas;
 use cudarc::cublas::{CudaBlas, result as blas_result};
+use cudarc::driver::sys::CUresult as Code;
 use cudarc::driver::{CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, result, sys};
 use cudarc::nvrtc;
 use libloading::Library;
 
 use crate::device::{Buffer, Device, Gemm, Launch, Precision, Replay};
+use crate::kept::{folder, kept};
 use crate::source::{KERNELS, source};
 use crate::{Error, Result};
 
@@ -45,14 +48,17 @@ const LIBRARIES: [(&str, &[&str], &str); 3] = [
 fn is_there(library: &str, versions: &[&str]) -> bool {
     // Elsewhere they have other names, which cudarc knows.
     // SAFETY: loading them runs NVIDIA's own initialisers, and nothing else.
-    !cfg!(unix) || versions.iter().any(|version| unsafe { Library::new(format!("{library}{version}")) }.is_ok())
+    let load = |version| unsafe { Library::new(format!("{library}{version}")) };
+    // What is found stays, as cudarc will load it again.
+    !cfg!(unix) || versions.iter().find_map(|version| load(version).ok()).map(std::mem::forget).is_some()
 }
 
 /// A GPU with the kernels compiled for it.
 pub struct Gpu {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    blas: CudaBlas,
+    /// Dropped only where the GPU still works: dropping it panics if that fails.
+    blas: ManuallyDrop<CudaBlas>,
     kernels: BTreeMap<&'static str, CudaFunction>,
     name: String,
     /// Not to be shared between threads.
@@ -72,23 +78,67 @@ fn span(buffer: &Buffer, at: usize, n: usize) -> Result<u64> {
 }
 
 /// Kernels that were compiled, by the capability of the GPU: once a process, not once a stage.
-static COMPILED: Mutex<BTreeMap<(i32, i32), nvrtc::Ptx>> = Mutex::new(BTreeMap::new());
+static COMPILED: Mutex<BTreeMap<(i32, i32), Vec<u8>>> = Mutex::new(BTreeMap::new());
 
-/// The kernels for a GPU of this capability; compiling them takes a second or two.
-fn compiled(major: i32, minor: i32) -> Result<nvrtc::Ptx> {
+/// The kernels for a GPU of this capability, compiled when one machine sees them for the first time.
+fn compiled(major: i32, minor: i32) -> Result<Vec<u8>> {
     // Whoever comes meanwhile waits for them.
     let mut all = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(ptx) = all.get(&(major, minor)) {
-        return Ok(ptx.clone());
+    if let Some(code) = all.get(&(major, minor)) {
+        return Ok(code.clone());
     }
-    let options = nvrtc::CompileOptions {
-        options: vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".to_owned()],
-        name: Some("ncf-pipe.cu".to_owned()),
-        ..nvrtc::CompileOptions::default()
-    };
-    let ptx = nvrtc::compile_ptx_with_opts(source(), options).map_err(failed("compiling the kernels"))?;
-    all.insert((major, minor), ptx.clone());
-    Ok(ptx)
+    let (mut newer, mut older) = (0, 0);
+    // SAFETY: it writes these two numbers.
+    unsafe { nvrtc::sys::nvrtcVersion(&raw mut newer, &raw mut older) }.result().map_err(failed("asking NVRTC"))?;
+    let from = format!("NVRTC {newer}.{older} {} {}", options(major, minor).join(" "), source());
+    let code = kept(folder().as_deref(), &from, || compile(major, minor))?;
+    all.insert((major, minor), code.clone());
+    Ok(code)
+}
+
+/// A program of NVRTC, with the text that it points to.
+struct Program {
+    program: nvrtc::sys::nvrtcProgram,
+    _source: CString,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: it was created, and is destroyed once. Failing, it would leak.
+        let _ = unsafe { nvrtc::result::destroy_program(self.program) };
+    }
+}
+
+fn options(major: i32, minor: i32) -> [String; 3] {
+    // Without `fmad` a formula has the same bits in all kernels that use it and on the processor; hot loops say `fmaf`.
+    [format!("--gpu-architecture=sm_{major}{minor}"), "--std=c++17".to_owned(), "--fmad=false".to_owned()]
+}
+
+/// Compiles the kernels to the machine code of GPUs with the capability `major.minor`, which takes seconds.
+///
+/// Machine code and not PTX: a driver that is older than NVRTC refuses PTX, but runs code of the same major version.
+///
+/// # Errors
+/// If NVRTC does not know such GPUs, or does not compile the kernels. It has to be there.
+pub fn compile(major: i32, minor: i32) -> Result<Vec<u8>> {
+    let what = "compiling the kernels";
+    let text = CString::new(source()).map_err(failed(what))?;
+    let program = nvrtc::result::create_program(&text, Some(c"ncf-pipe.cu")).map_err(failed(what))?;
+    let program = Program { program, _source: text };
+    let options = options(major, minor);
+    // SAFETY: the program is there until it is dropped, and what is written has the size that NVRTC says.
+    unsafe {
+        nvrtc::result::compile_program(program.program, &options).map_err(|error| {
+            let log = nvrtc::result::get_program_log(program.program).unwrap_or_default();
+            let log: Vec<u8> = log.iter().take_while(|c| **c != 0).map(|c| c.cast_unsigned()).collect();
+            failed(what)(format!("{error}, {}: {}", options[0], String::from_utf8_lossy(&log)))
+        })?;
+        let mut bytes = 0;
+        nvrtc::sys::nvrtcGetCUBINSize(program.program, &raw mut bytes).result().map_err(failed(what))?;
+        let mut code = vec![0_u8; bytes];
+        nvrtc::sys::nvrtcGetCUBIN(program.program, code.as_mut_ptr().cast()).result().map_err(failed(what))?;
+        Ok(code)
+    }
 }
 
 /// The name of a GPU, without opening it.
@@ -109,7 +159,10 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         // What was freed on the stream goes back to all others only once somebody has waited for it.
         // Whoever did the work that failed has been told, or has not asked for its result.
-        let _ = self.stream.synchronize();
+        if self.stream.synchronize().is_ok() {
+            // SAFETY: nothing uses it after this.
+            unsafe { ManuallyDrop::drop(&mut self.blas) };
+        }
     }
 }
 
@@ -126,7 +179,13 @@ impl Gpu {
         // Not the default stream: that cannot be recorded.
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let (major, minor) = context.compute_capability().map_err(failed("asking for its capability"))?;
-        let module = context.load_module(compiled(major, minor)?).map_err(failed("loading the kernels"))?;
+        let code = nvrtc::Ptx::from_binary(compiled(major, minor)?);
+        let module = context.load_module(code).map_err(|error| {
+            let old = matches!(error.0, Code::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | Code::CUDA_ERROR_NO_BINARY_FOR_GPU);
+            let remedy =
+                if old { "; the driver is older than NVRTC: update it, or use the NVRTC of its CUDA" } else { "" };
+            failed("loading the kernels")(format!("{error}{remedy}"))
+        })?;
         let load = |&name: &&'static str| {
             let function = module.load_function(name).map_err(failed(&format!("loading `{name}`")))?;
             // CUDA loads a kernel when it is first used, which must not be while work is recorded.
@@ -136,7 +195,7 @@ impl Gpu {
         let kernels = KERNELS.iter().map(load).collect::<Result<_>>()?;
         let blas = CudaBlas::new(stream.clone())
             .map_err(|error| Error::Gpu { what: "opening cuBLAS".to_owned(), message: format!("{error:?}") })?;
-        Ok(Self { context, stream, blas, kernels, name, _own: Rc::new(()) })
+        Ok(Self { context, stream, blas: ManuallyDrop::new(blas), kernels, name, _own: Rc::new(()) })
     }
 }
 

@@ -21,6 +21,8 @@ mod cuda;
 mod device;
 mod error;
 mod gate;
+#[cfg(any(feature = "cuda", test))]
+mod kept;
 mod lend;
 mod model;
 mod plan;
@@ -34,7 +36,7 @@ mod trainer;
 
 pub use ctx::{CLOCK_BYTES, CTX_BYTES, RANK_BYTES};
 #[cfg(feature = "cuda")]
-pub use cuda::Gpu;
+pub use cuda::{Gpu, compile};
 pub use device::{Buffer, Device, Gemm, Launch, Precision, Replay};
 pub use error::{Error, Result};
 pub use gate::{Gate, Permit, Wait};
