@@ -118,7 +118,7 @@ echo
 echo '| the whole run on Yelp shapes, start and ranking included | seconds, each turn |'
 echo '|---|---|'
 whole() {
-  "$work/ncf-pipe" -q run "$here/bench/whole.yaml" --device cuda --store "$work/store" --outputs "$work/outputs" "$@"
+  "$work/ncf-pipe" -q run "$here/bench/whole.yaml" --device cuda --store "$work/store" --outputs "$work/outputs" "$@" >&2
 }
 whole --only yelp_split
 turns=()
