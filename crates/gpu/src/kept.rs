@@ -82,6 +82,12 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_is_one_of_our_own() {
+        let found = folder();
+        assert!(found.is_none_or(|path| path.is_absolute() && path.ends_with("ncf-pipe")));
+    }
+
+    #[test]
     fn without_a_place_for_files_it_is_made_each_time() {
         let file = env::temp_dir().join(format!("ncf-pipe-kept-file-{}", process::id()));
         fs::write(&file, "not a folder").unwrap();

@@ -13,7 +13,6 @@ struct Index {
 #[derive(Deserialize)]
 struct Entry {
     model: Value,
-    free: Vec<String>,
     names: Vec<String>,
     shapes: Vec<Vec<usize>>,
 }
@@ -32,11 +31,10 @@ impl Entry {
     }
 }
 
-/// A run of PyTorch, as `File` and `Case` have it, and the tensors that have no gradient in it.
+/// A run of PyTorch, as `File` and `Case` have it.
 pub(in crate::train) struct Run {
     pub(in crate::train) file: File,
     pub(in crate::train) case: Case,
-    free: Vec<String>,
 }
 
 /// All runs in a type, "float32" or "float64", one after another.
@@ -47,8 +45,7 @@ pub(in crate::train) fn runs(dtype: &str, mut go: impl FnMut(&Run)) {
     for (name, entry) in &index.models {
         let start = entry.named(&values(&vectors[&format!("{name}/start")]));
         for (l, loss) in index.losses.iter().enumerate() {
-            let Some(gradients) = vectors.get(&format!("{name}/{l}/gradients/{dtype}")) else { continue };
-            let gradients = entry.named(&values(gradients));
+            let gradients = entry.named(&values(&vectors[&format!("{name}/{l}/gradients/{dtype}")]));
             for (o, optimizer) in index.optimizers.iter().enumerate() {
                 let of = |what: &str| values(&vectors[&format!("{name}/{l}/{o}/{what}/{dtype}")]);
                 let case = Case {
@@ -66,12 +63,8 @@ pub(in crate::train) fn runs(dtype: &str, mut go: impl FnMut(&Run)) {
                     after_all_steps: entry.named(&of("all")),
                     spread: Spread::default(),
                 };
-                let free = if case.is_pairwise() { entry.free.clone() } else { Vec::new() };
-                go(&Run {
-                    file: File { model: entry.model.clone(), start: start.clone(), cases: Vec::new() },
-                    case,
-                    free,
-                });
+                let file = File { model: entry.model.clone(), start: start.clone(), cases: Vec::new() };
+                go(&Run { file, case });
             }
         }
     }
@@ -87,9 +80,7 @@ impl Run {
     pub(in crate::train) fn compare(&self, what: &str, found: &dyn Fn(&str) -> Vec<f64>, expected: &Named) -> f64 {
         let apart = expected.iter().map(|(name, expected)| {
             let apart = difference(&found(name), expected);
-            // Without a gradient, all that moves it is rounding and the penalty.
-            let tolerance = self.tolerance() * if self.free.contains(name) { 10.0 } else { 1.0 };
-            assert!(apart <= tolerance, "{}, {what} of `{name}`: {apart}", self.case.name);
+            assert!(apart <= self.tolerance(), "{}, {what} of `{name}`: {apart}", self.case.name);
             apart
         });
         apart.fold(0.0, f64::max)
