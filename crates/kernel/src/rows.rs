@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::group::Groups;
 use crate::history::{History, Move};
 use crate::lanes::{LANES, Work, dispatch, mul_add, prefetch, vectors, vectors_mut};
-use crate::memory::Aligned;
+use crate::memory::{Aligned, Lines};
 use crate::motion::{Missed, catch_up, settle};
 use crate::optimizer::{Cell, Rule, Stepper};
 use crate::team::Team;
@@ -272,9 +272,8 @@ impl Work for Read<'_> {
 
 /// Where gradients of rows come from, whatever the instruction set.
 pub(super) trait Slopes: Sync {
-    /// The `N` vectors that are the line `i`, of [`LANES`] values, of the gradient of the row that these samples touch, summed
-    /// in their order.
-    fn line<S: Simd, const N: usize>(&self, simd: S, members: &[u32], i: usize) -> [S::f32s; N];
+    /// Writes the gradient of the row that these samples touch, at least one, summed in their order.
+    fn sum<S: Simd>(&self, simd: S, members: &[u32], out: &mut [f32]);
 }
 
 /// Makes a step with some rows of a batch.
@@ -293,66 +292,46 @@ impl<G: Slopes> Work for Update<'_, G> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match self.rule {
-            Rule::Adam(rule) => self.lines(simd, rule.vectors(simd)),
-            Rule::Sgd(rule) => self.lines(simd, rule.vectors(simd)),
+            Rule::Adam(rule) => self.rows(simd, rule.vectors(simd)),
+            Rule::Sgd(rule) => self.rows(simd, rule.vectors(simd)),
         }
     }
 }
 
 impl<G: Slopes> Update<'_, G> {
+    /// Goes through rows, each twice: its samples are looked up once for all of its values, and the step itself is a loop
+    /// without branches, whose turns a processor takes several of at once.
     #[inline(always)]
-    fn lines<S: Simd>(&self, simd: S, rule: impl Stepper<S>) {
-        match S::F32_LANES {
-            16 => self.rows::<S, 1>(simd, rule),
-            8 => self.rows::<S, 2>(simd, rule),
-            _ => self.rows::<S, 4>(simd, rule),
-        }
-    }
-
-    /// Goes through rows by lines of `N` vectors, so that their samples are looked up once for all of them.
-    #[inline(always)]
-    fn rows<S: Simd, const N: usize>(&self, simd: S, rule: impl Stepper<S>) {
-        let groups = &self.side.groups;
+    fn rows<S: Simd>(&self, simd: S, rule: impl Stepper<S>) {
+        let (groups, width) = (&self.side.groups, self.side.width);
         let (ahead, end) = (self.stored.ahead(), groups.rows().len().min(self.first + CHUNK));
+        let mut gradient = Lines::zeros(width);
         for slot in self.first..end {
             if let Some(&row) = groups.rows().get(slot + ahead) {
                 self.stored.prefetch(row);
             }
+            self.gradient.sum(simd, groups.members(slot), &mut gradient);
             // SAFETY: the rows of a batch are distinct, each is in one task, and a task holds one at a time.
             let stored = unsafe { self.stored.row(groups.rows()[slot]) };
             let (now, carry) = (self.side.now_at(slot as u32), self.side.carries[slot]);
             let [a, b] = [simd.splat_f32s(carry[0]), simd.splat_f32s(carry[1])];
-            let members = groups.members(slot);
-            let (theta, rest) = stored.split_at_mut(self.side.width);
-            let (theta, now) = (lines_mut::<S, N>(theta), vectors::<S>(now).as_chunks::<N>().0);
-            if rest.len() == self.side.width {
-                let buf = lines_mut::<S, N>(rest);
-                for (i, ((theta, buf), now)) in theta.iter_mut().zip(buf).zip(now).enumerate() {
-                    let g = self.gradient.line::<S, N>(simd, members, i);
-                    for n in 0..N {
-                        let first = mul_add(simd, a, theta[n], simd.mul_f32s(b, buf[n]));
-                        let cell = rule.step(simd, Cell { theta: now[n], first, second: first }, g[n]);
-                        (theta[n], buf[n]) = (cell.theta, cell.first);
-                    }
+            let (theta, rest) = stored.split_at_mut(width);
+            let (theta, now) = (vectors_mut::<S>(theta).iter_mut(), vectors::<S>(now));
+            let cells = theta.zip(now).zip(vectors::<S>(&gradient));
+            if rest.len() == width {
+                for (((theta, &now), &g), buf) in cells.zip(vectors_mut::<S>(rest)) {
+                    let first = mul_add(simd, a, *theta, simd.mul_f32s(b, *buf));
+                    let cell = rule.step(simd, Cell { theta: now, first, second: first }, g);
+                    (*theta, *buf) = (cell.theta, cell.first);
                 }
             } else {
-                let (m, v) = rest.split_at_mut(self.side.width);
-                let (m, v) = (lines_mut::<S, N>(m), lines_mut::<S, N>(v));
-                for (i, (((theta, m), v), now)) in theta.iter_mut().zip(m).zip(v).zip(now).enumerate() {
-                    let g = self.gradient.line::<S, N>(simd, members, i);
-                    for n in 0..N {
-                        let (first, second) = (simd.mul_f32s(a, m[n]), simd.mul_f32s(b, v[n]));
-                        let cell = rule.step(simd, Cell { theta: now[n], first, second }, g[n]);
-                        (theta[n], m[n], v[n]) = (cell.theta, cell.first, cell.second);
-                    }
+                let (m, v) = rest.split_at_mut(width);
+                for ((((theta, &now), &g), m), v) in cells.zip(vectors_mut::<S>(m)).zip(vectors_mut::<S>(v)) {
+                    let (first, second) = (simd.mul_f32s(a, *m), simd.mul_f32s(b, *v));
+                    let cell = rule.step(simd, Cell { theta: now, first, second }, g);
+                    (*theta, *m, *v) = (cell.theta, cell.first, cell.second);
                 }
             }
         }
     }
-}
-
-/// The lines of a row, each in `N` vectors.
-#[inline(always)]
-fn lines_mut<S: Simd, const N: usize>(row: &mut [f32]) -> &mut [[S::f32s; N]] {
-    vectors_mut::<S>(row).as_chunks_mut::<N>().0
 }

@@ -334,36 +334,45 @@ pub(super) struct RowSlopes<'a> {
 
 impl Slopes for RowSlopes<'_> {
     #[inline(always)]
-    fn line<S: Simd, const N: usize>(&self, simd: S, members: &[u32], i: usize) -> [S::f32s; N] {
+    fn sum<S: Simd>(&self, simd: S, members: &[u32], out: &mut [f32]) {
         let Layout { gmf, mlp, .. } = self.layout;
-        let place = i * LANES;
-        let mut sums = [simd.splat_f32s(0.0); N];
-        if place < gmf {
-            for &sample in members {
-                let slope = simd.splat_f32s(self.slopes[sample as usize]);
-                let other = vectors::<S>(&self.other.now_of(sample as usize)[place..place + LANES]);
-                for n in 0..N {
-                    sums[n] = mul_add(simd, slope, other[n], sums[n]);
-                }
-            }
-            let output = vectors::<S>(&self.output[place..place + LANES]);
-            for n in 0..N {
-                sums[n] = simd.mul_f32s(sums[n], output[n]);
-            }
-        } else if place < gmf + mlp {
-            let column = self.column + place - gmf;
-            for &sample in members {
-                let (tile, t) = (sample as usize / TILE, sample as usize % TILE);
-                let row = &self.tiles[tile].input_slopes.rows()[column / PANEL * TILE + t];
-                let slopes = vectors::<S>(&row[column % PANEL..][..LANES]);
-                for n in 0..N {
-                    sums[n] = simd.add_f32s(sums[n], slopes[n]);
-                }
-            }
-        } else if place == gmf + mlp {
-            // Of the lines of the bias, only the first lane is in use.
-            sums[0] = simd.partial_load_f32s(&[members.iter().map(|&sample| self.slopes[sample as usize]).sum()]);
+        let Some((&first, others)) = members.split_first() else { return };
+        self.add::<S, true>(simd, first as usize, out);
+        for &sample in others {
+            self.add::<S, false>(simd, sample as usize, out);
         }
-        sums
+        for (sum, &h) in vectors_mut::<S>(&mut out[..gmf]).iter_mut().zip(vectors::<S>(&self.output[..gmf])) {
+            *sum = simd.mul_f32s(*sum, h);
+        }
+        // Of the lines of the bias, only the first lane is in use.
+        if let Some(bias) = out.get_mut(gmf + mlp) {
+            *bias = members.iter().map(|&sample| self.slopes[sample as usize]).sum();
+        }
+    }
+}
+
+impl RowSlopes<'_> {
+    /// Adds what a sample gives, without `h`, or begins with it.
+    #[inline(always)]
+    fn add<S: Simd, const FIRST: bool>(&self, simd: S, sample: usize, out: &mut [f32]) {
+        let Layout { gmf, mlp, .. } = self.layout;
+        let (zero, slope) = (simd.splat_f32s(0.0), simd.splat_f32s(self.slopes[sample]));
+        let (products, rest) = out.split_at_mut(gmf);
+        let other = vectors::<S>(&self.other.now_of(sample)[..gmf]);
+        for (sum, &other) in vectors_mut::<S>(products).iter_mut().zip(other) {
+            *sum = mul_add(simd, slope, other, if FIRST { zero } else { *sum });
+        }
+        if mlp == 0 {
+            return;
+        }
+        let (tile, t) = (&self.tiles[sample / TILE], sample % TILE);
+        let (rows, lines) = (tile.input_slopes.rows(), rest[..mlp].as_chunks_mut::<LANES>().0);
+        for (i, line) in lines.iter_mut().enumerate() {
+            let column = self.column + i * LANES;
+            let slopes = &rows[column / PANEL * TILE + t][column % PANEL..][..LANES];
+            for (sum, &slope) in vectors_mut::<S>(line).iter_mut().zip(vectors::<S>(slopes)) {
+                *sum = simd.add_f32s(if FIRST { zero } else { *sum }, slope);
+            }
+        }
     }
 }
