@@ -31,7 +31,10 @@ def output(command):
     Heavy packages are used in other processes only, since a child's peak memory, as the kernel counts it, is never
     below what its parent had when it was started.
     """
-    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    try:
+        return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    except FileNotFoundError:
+        sys.exit(f"there is no `{command[0]}`: build it with `cargo build --release`, or name another by `--binary`")
 
 
 def run(command, directory):
