@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import GIB, REPOSITORY, machine, output, run, table, write_section
+from prep import GIB, REPOSITORY, built, machine, output, run, table, write_section
 
 TORCH = """
 import json, sys, time
@@ -78,12 +78,13 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="the Python that has the packages (default: this one)")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
+    args.binary = built(parser, args.binary)
     with tempfile.TemporaryDirectory() as work:
         measure(args, Path(work))
 
 
 def measure(args, work):
-    command = [args.binary.resolve(), "-q", "run", REPOSITORY / "bench/cdae.yaml", "--json", "--set", f"data={args.data.resolve()}"]
+    command = [args.binary, "-q", "run", REPOSITORY / "bench/cdae.yaml", "--json", "--set", f"data={args.data.resolve()}"]
     command += ["--store", work / "store", "--outputs", work / "outputs"]
     output([*command, "--only", "split"])
     found, memory = {"ours": [], "torch": []}, []

@@ -31,10 +31,14 @@ def output(command):
     Heavy packages are used in other processes only, since a child's peak memory, as the kernel counts it, is never
     below what its parent had when it was started.
     """
-    try:
-        return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    except FileNotFoundError:
-        sys.exit(f"there is no `{command[0]}`: build it with `cargo build --release`, or name another by `--binary`")
+    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def built(parser, binary):
+    """The absolute path of the program to measure. Says what to do if it is not there."""
+    if not binary.is_file():
+        parser.error(f"`{binary}` is not there: run `cargo build --release`, or say --binary")
+    return binary.resolve()
 
 
 def run(command, directory):
@@ -255,9 +259,7 @@ def main():
     args = parser.parse_args()
     if args.rounds < 1 or args.pandas_rounds < 1:
         parser.error("each program needs at least one turn")
-    args.binary = args.binary.resolve()
-    if not args.binary.is_file():
-        parser.error(f"`{args.binary}` is not there: run `cargo build --release`, or say --binary")
+    args.binary = built(parser, args.binary)
     with tempfile.TemporaryDirectory() as temporary:
         if args.work is None:
             args.work = Path(temporary)

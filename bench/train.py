@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import GIB, REPOSITORY, machine, output, run, table, vectors, write_section
+from prep import GIB, REPOSITORY, built, machine, output, run, table, vectors, write_section
 
 PIPELINE = REPOSITORY / "bench/train.yaml"
 
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--work", type=Path, help="where the files go, and stay (default: a temporary one)")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
-    args.binary, args.data = args.binary.resolve(), args.data.resolve()
+    args.binary, args.data = built(parser, args.binary), args.data.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         args.work = (args.work or Path(temporary)).resolve()
         args.work.mkdir(parents=True, exist_ok=True)

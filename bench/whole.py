@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import GIB, REPOSITORY, machine, output, run, table, write_section
+from prep import GIB, REPOSITORY, built, machine, output, run, table, write_section
 
 # Name, stages, settings, what the notebook took, goal.
 WORKS = [
@@ -32,10 +32,11 @@ def main():
     parser.add_argument("--work", type=Path, help="where the files go, and stay (default: a temporary one)")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
+    args.binary = built(parser, args.binary)
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        command = [args.binary.resolve(), "-q", "run", REPOSITORY / "bench/whole.yaml", "--store", work / "store"]
+        command = [args.binary, "-q", "run", REPOSITORY / "bench/whole.yaml", "--store", work / "store"]
         command += ["--outputs", work / "outputs"]
         output([*command, "--only", "ml1m_pool", "--only", "yelp_split"])
         costs = {name: [] for name, *_ in WORKS}

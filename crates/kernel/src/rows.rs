@@ -272,7 +272,7 @@ impl Work for Read<'_> {
 
 /// Where gradients of rows come from, whatever the instruction set.
 pub(super) trait Slopes: Sync {
-    /// Writes the gradient of the row that these samples touch, at least one, summed in their order.
+    /// Writes the gradient of the row that these samples touch, summed in their order.
     fn sum<S: Simd>(&self, simd: S, members: &[u32], out: &mut [f32]);
 }
 

@@ -336,43 +336,31 @@ impl Slopes for RowSlopes<'_> {
     #[inline(always)]
     fn sum<S: Simd>(&self, simd: S, members: &[u32], out: &mut [f32]) {
         let Layout { gmf, mlp, .. } = self.layout;
-        let Some((&first, others)) = members.split_first() else { return };
-        self.add::<S, true>(simd, first as usize, out);
-        for &sample in others {
-            self.add::<S, false>(simd, sample as usize, out);
-        }
-        for (sum, &h) in vectors_mut::<S>(&mut out[..gmf]).iter_mut().zip(vectors::<S>(&self.output[..gmf])) {
-            *sum = simd.mul_f32s(*sum, h);
-        }
-        // Of the lines of the bias, only the first lane is in use.
-        if let Some(bias) = out.get_mut(gmf + mlp) {
-            *bias = members.iter().map(|&sample| self.slopes[sample as usize]).sum();
-        }
-    }
-}
-
-impl RowSlopes<'_> {
-    /// Adds what a sample gives, without `h`, or begins with it.
-    #[inline(always)]
-    fn add<S: Simd, const FIRST: bool>(&self, simd: S, sample: usize, out: &mut [f32]) {
-        let Layout { gmf, mlp, .. } = self.layout;
-        let (zero, slope) = (simd.splat_f32s(0.0), simd.splat_f32s(self.slopes[sample]));
+        out.fill(0.0);
         let (products, rest) = out.split_at_mut(gmf);
-        let other = vectors::<S>(&self.other.now_of(sample)[..gmf]);
-        for (sum, &other) in vectors_mut::<S>(products).iter_mut().zip(other) {
-            *sum = mul_add(simd, slope, other, if FIRST { zero } else { *sum });
-        }
-        if mlp == 0 {
-            return;
-        }
-        let (tile, t) = (&self.tiles[sample / TILE], sample % TILE);
-        let (rows, lines) = (tile.input_slopes.rows(), rest[..mlp].as_chunks_mut::<LANES>().0);
-        for (i, line) in lines.iter_mut().enumerate() {
-            let column = self.column + i * LANES;
-            let slopes = &rows[column / PANEL * TILE + t][column % PANEL..][..LANES];
-            for (sum, &slope) in vectors_mut::<S>(line).iter_mut().zip(vectors::<S>(slopes)) {
-                *sum = simd.add_f32s(if FIRST { zero } else { *sum }, slope);
+        let (inputs, bias) = rest.split_at_mut(mlp);
+        let (products, lines) = (vectors_mut::<S>(products), inputs.as_chunks_mut::<LANES>().0);
+        for &sample in members {
+            let sample = sample as usize;
+            let slope = simd.splat_f32s(self.slopes[sample]);
+            for (sum, &other) in products.iter_mut().zip(vectors::<S>(&self.other.now_of(sample)[..gmf])) {
+                *sum = mul_add(simd, slope, other, *sum);
             }
+            let (rows, t) = (self.tiles[sample / TILE].input_slopes.rows(), sample % TILE);
+            for (i, line) in lines.iter_mut().enumerate() {
+                let column = self.column + i * LANES;
+                let slopes = &rows[column / PANEL * TILE + t][column % PANEL..][..LANES];
+                for (sum, &slope) in vectors_mut::<S>(line).iter_mut().zip(vectors::<S>(slopes)) {
+                    *sum = simd.add_f32s(*sum, slope);
+                }
+            }
+            // Of the line of the bias, only the first lane is in use.
+            if let Some(bias) = bias.first_mut() {
+                *bias += self.slopes[sample];
+            }
+        }
+        for (sum, &h) in products.iter_mut().zip(vectors::<S>(&self.output[..gmf])) {
+            *sum = simd.mul_f32s(*sum, h);
         }
     }
 }
