@@ -268,9 +268,10 @@ impl Work for Backward<'_> {
 }
 
 /// Adds the bias and activates.
-struct Activate<'a> {
-    bias: &'a [Row],
-    out: &'a mut [Row],
+pub(super) struct Activate<'a> {
+    pub(super) bias: &'a [Row],
+    /// Panels of [`TILE`] rows.
+    pub(super) out: &'a mut [Row],
 }
 
 impl<S: Simd> Finish<S> for Activate<'_> {

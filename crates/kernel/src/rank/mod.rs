@@ -1,8 +1,8 @@
 //! Scoring and ranking: all items for blocks of users, ranks by counting, and the best items of each user.
 //!
 //! Everything works on tiles, some users by some items, that stay in a core's cache; no matrix of users × items is ever
-//! stored. Lanes of vectors run over items, so that every sum runs over its terms in their order, whatever else is
-//! computed beside it: a pair has the same score, to the last bit, in every tile, list, block and thread. Processors
+//! stored. Lanes of vectors run over items or over outputs of a layer, never over the terms of a sum, so that each runs
+//! over them in their order, whatever else is computed beside it: a pair has the same score, to the last bit, in every tile, list, block and thread. Processors
 //! with fused multiply-add round differently from those without.
 
 #![expect(

@@ -5,9 +5,9 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::panel::{PANEL, Row, STRIP, add_dots, strip_times_panel, strips, vectors, vectors_mut};
-use super::perceptron::{Perceptron, transpose};
+use super::perceptron::Perceptron;
 use super::product::Product;
-use crate::lanes::{Work, dispatch};
+use crate::lanes::{LANES, Work, dispatch, prefetch};
 
 /// Why there are no scores.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -192,6 +192,17 @@ impl Pairs {
         dispatch(List { pairs: self, user, items, out })
     }
 
+    /// Asks for what lists read of an item.
+    #[inline(always)]
+    fn prefetch(&self, item: u32) {
+        if let Some(perceptron) = &self.perceptron {
+            perceptron.items.prefetch(item);
+        }
+        if let Some(Ok(row)) = self.product.as_ref().map(|product| product.item(item)) {
+            row.iter().step_by(LANES).for_each(|x| prefetch(x));
+        }
+    }
+
     /// What is added to the scores of an item.
     #[inline(always)]
     fn base(&self, item: usize) -> f32 {
@@ -228,8 +239,6 @@ impl Work for Tile<'_> {
             None => Vec::new(),
         };
         let mut scratch = pairs.perceptron.as_ref().map(Perceptron::scratch);
-        let mut halves =
-            vec![Row::ZERO; pairs.perceptron.as_ref().map_or(0, |perceptron| perceptron.items.size() * PANEL)];
         let mut sums = vec![Row::ZERO; users.len()];
         for panel in first / PANEL..end.div_ceil(PANEL) {
             let start = panel * PANEL;
@@ -274,16 +283,13 @@ impl Work for Tile<'_> {
                 }
             }
             let ids = (start..pairs.n_items.min(start + PANEL)).map(|item| item as u32);
-            transpose(&perceptron.items.rows(simd, ids, Error::Item, &mut item_room)?, &mut halves);
+            let halves = perceptron.items.rows(simd, ids, Error::Item, &mut item_room)?;
             for (user, (own, sums)) in user_halves.iter().zip(&sums).enumerate() {
-                perceptron.panel(simd, own, &halves, scratch, |values| {
-                    let mut total = Row::ZERO;
-                    let total = vectors_mut::<S>(&mut total);
-                    for ((total, &sum), &value) in total.iter_mut().zip(vectors::<S>(sums)).zip(values) {
-                        *total = simd.add_f32s(sum, value);
-                    }
-                    emit(user, total);
-                });
+                let mut total = perceptron.rows(simd, own, &halves, scratch);
+                for (total, &sum) in vectors_mut::<S>(&mut total).iter_mut().zip(vectors::<S>(sums)) {
+                    *total = simd.add_f32s(sum, *total);
+                }
+                emit(user, vectors::<S>(&total));
             }
         }
         Ok(())
@@ -309,29 +315,34 @@ impl Work for List<'_> {
             Some(perceptron) => perceptron.users.rows(simd, std::iter::once(user), Error::User, &mut room)?,
             None => Vec::new(),
         };
-        let mut scratch = pairs.perceptron.as_ref().map(Perceptron::list_scratch);
-        for (items, out) in items.chunks(STRIP).zip(out.chunks_mut(STRIP)) {
-            // Places that are left over repeat the first item.
-            let item = |r: usize| items.get(r).unwrap_or(&items[0]);
-            let mut total = [0.0; STRIP];
+        let mut scratch = pairs.perceptron.as_ref().map(Perceptron::scratch);
+        let next = items.chunks(PANEL).skip(1).chain([&[][..]]);
+        for ((items, next), out) in items.chunks(PANEL).zip(next).zip(out.chunks_mut(PANEL)) {
+            let mut total = Row::ZERO;
+            for &item in next {
+                pairs.prefetch(item);
+            }
             if let Some(product) = &pairs.product {
-                let mut rows: [&[f32]; STRIP] = [&[]; STRIP];
-                for (r, row) in rows.iter_mut().enumerate() {
-                    *row = product.item(*item(r))?;
+                let own = product.user(user)?;
+                for (items, total) in items.chunks(STRIP).zip(total.0.as_chunks_mut::<STRIP>().0) {
+                    let mut rows: [&[f32]; STRIP] = [&[]; STRIP];
+                    for (r, row) in rows.iter_mut().enumerate() {
+                        // Places that are left over repeat the first item.
+                        *row = product.item(*items.get(r).unwrap_or(&items[0]))?;
+                    }
+                    add_dots::<S>(own, &rows, total);
                 }
-                add_dots::<S>(product.user(user)?, &rows, &mut total);
             }
             if let Some((perceptron, scratch)) = pairs.perceptron.as_ref().zip(scratch.as_mut()) {
-                let ids = (0..STRIP).map(|r| *item(r));
-                let halves = perceptron.items.rows(simd, ids, Error::Item, &mut item_room)?;
-                if let (Some(own), Some(halves)) = (user_half.first(), halves.first_chunk()) {
-                    let values = perceptron.rows(simd, own, halves, scratch);
-                    for (total, value) in total.iter_mut().zip(values) {
+                let halves = perceptron.items.rows(simd, items.iter().copied(), Error::Item, &mut item_room)?;
+                if let Some(own) = user_half.first() {
+                    let values = perceptron.rows(simd, own, &halves, scratch);
+                    for (total, value) in total.0.iter_mut().zip(values.0) {
                         *total += value;
                     }
                 }
             }
-            for ((out, &item), &sum) in out.iter_mut().zip(items).zip(&total) {
+            for ((out, &item), &sum) in out.iter_mut().zip(items).zip(&total.0) {
                 *out = sum + pairs.base(item as usize);
             }
         }

@@ -105,48 +105,6 @@ fn blocks<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// The same for rows that lie in memory one by one, as many panels wide as it takes.
-#[inline(always)]
-pub(super) fn rows_times_panel<S: Simd>(
-    simd: S,
-    left: &[&[Row]; STRIP],
-    right: &[Row],
-    finish: impl FnMut(usize, &[S::f32s]),
-) {
-    match S::F32_LANES {
-        16 => row_blocks::<S, 8, 2>(simd, left, right, finish),
-        8 => row_blocks::<S, 2, 4>(simd, left, right, finish),
-        _ => row_blocks::<S, 1, 8>(simd, left, right, finish),
-    }
-}
-
-#[inline(always)]
-fn row_blocks<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    left: &[&[Row]; STRIP],
-    right: &[Row],
-    mut finish: impl FnMut(usize, &[S::f32s]),
-) {
-    for (block, left) in left.as_chunks::<MR>().0.iter().enumerate() {
-        let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
-        for (panel, right) in right.chunks(PANEL).enumerate() {
-            let a = left.map(|row| &row[panel].0);
-            for (k, right) in (0..PANEL).zip(right) {
-                let Some(b) = vectors::<S>(right).first_chunk::<NV>() else { continue };
-                for r in 0..MR {
-                    let x = simd.splat_f32s(a[r][k]);
-                    for v in 0..NV {
-                        sums[r][v] = mul_add(simd, x, b[v], sums[r][v]);
-                    }
-                }
-            }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            finish(block * MR + r, sums);
-        }
-    }
-}
-
 /// Adds the inner products of some rows with the same weights, `Σ_k weights[k] · rows[r][k]`, to `sums[r]`, each sum over
 /// `k` in its order.
 #[inline(always)]
@@ -158,27 +116,4 @@ pub(super) fn add_dots<S: Simd>(weights: &[f32], rows: &[&[f32]; STRIP], sums: &
             *sum = if S::IS_SCALAR { row[k] * weight + *sum } else { row[k].mul_add(weight, *sum) };
         }
     }
-}
-
-/// The same for a single row.
-#[inline(always)]
-pub(super) fn row_times_panel<S: Simd>(simd: S, left: &[f32], right: &[Row], finish: impl FnOnce(&[S::f32s])) {
-    match S::F32_LANES {
-        16 => row::<S, 2>(simd, left, right, finish),
-        8 => row::<S, 4>(simd, left, right, finish),
-        _ => row::<S, 8>(simd, left, right, finish),
-    }
-}
-
-#[inline(always)]
-fn row<S: Simd, const NV: usize>(simd: S, left: &[f32], right: &[Row], finish: impl FnOnce(&[S::f32s])) {
-    let mut sums = [simd.splat_f32s(0.0); NV];
-    for (&a, right) in left.iter().zip(right) {
-        let Some(b) = vectors::<S>(right).first_chunk::<NV>() else { continue };
-        let x = simd.splat_f32s(a);
-        for v in 0..NV {
-            sums[v] = mul_add(simd, x, b[v], sums[v]);
-        }
-    }
-    finish(&sums);
 }

@@ -5,12 +5,14 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use super::pairs::{Dense, Error, Tables};
-use super::panel::{
-    PANEL, Row, STRIP, Strip, add_dots, panels, row_times_panel, rows_times_panel, strip_times_panel, strips, vectors,
-    vectors_mut,
-};
+use super::panel::{PANEL, Row, STRIP, panels, strip_times_panel, strips, vectors, vectors_mut};
 use super::product::row;
-use crate::lanes::{Work, dispatch};
+use crate::lanes::{self, LANES, Square, Work, dispatch, mul_add, prefetch, transpose};
+use crate::memory::Lines;
+use crate::product;
+use crate::tile::{Activate, TILE};
+
+const _: () = assert!(PANEL == TILE && PANEL == lanes::PANEL && PANEL.is_multiple_of(STRIP));
 
 /// Halves that a thread computes at a time.
 const BLOCK: usize = 256;
@@ -24,7 +26,7 @@ pub(super) struct Perceptron {
     layers: Vec<Layer>,
     /// The weights of the last layer's outputs.
     head: Vec<f32>,
-    /// The widest layer, in whole strips.
+    /// The panels of the widest layer.
     widest: usize,
 }
 
@@ -48,21 +50,18 @@ enum Values {
     Table(Vec<f32>),
 }
 
-/// A layer: weights in strips of outputs, and biases.
+/// A layer, in panels of its outputs.
 #[derive(Debug)]
 struct Layer {
     inputs: usize,
-    weights: Vec<Strip>,
-    bias: Vec<f32>,
-    /// The weights again, in panels of outputs, for lists.
-    panels: Vec<Row>,
-    bias_panels: Vec<Row>,
+    weights: Lines,
+    bias: Lines,
 }
 
-/// What the layers of one panel write into.
+/// What the layers write into: panels of [`TILE`] rows, one for each item.
 pub(super) struct Scratch {
-    x: Vec<Row>,
-    y: Vec<Row>,
+    x: Lines,
+    y: Lines,
 }
 
 impl Perceptron {
@@ -77,107 +76,71 @@ impl Perceptron {
         let users = Half::new(tables.users, width, first.weight, 0, &none, budget.saturating_sub(items.bytes()));
         let layers = later.iter().map(|dense| {
             let inputs = dense.weight.len() / dense.bias.len().max(1);
-            let rows: Vec<&[f32]> = dense.weight.chunks_exact(inputs.max(1)).collect();
-            Layer {
-                inputs,
-                weights: strips(&rows, inputs),
-                bias: dense.bias.to_vec(),
-                panels: panels(dense.weight, inputs.max(1)),
-                bias_panels: panels(dense.bias, 1),
-            }
+            Layer { inputs, weights: lines(&panels(dense.weight, inputs.max(1))), bias: lines(&panels(dense.bias, 1)) }
         });
         let layers: Vec<Layer> = layers.collect();
-        let widest = layers.iter().map(|layer| layer.bias.len()).chain([first.bias.len()]).max().unwrap_or(0);
-        Self { users, items, layers, head: head.to_vec(), widest: widest.next_multiple_of(STRIP) }
+        let widest = layers.iter().map(|layer| layer.bias.rows().len()).fold(items.size(), usize::max);
+        Self { users, items, layers, head: head.to_vec(), widest }
     }
 
     pub(super) fn scratch(&self) -> Scratch {
-        Scratch { x: vec![Row::ZERO; self.widest], y: vec![Row::ZERO; self.widest] }
+        let panels = || Lines::zeros(self.widest * TILE * PANEL);
+        Scratch { x: panels(), y: panels() }
     }
 
-    /// Gives `Σ_o h_o · relu(…relu(user + item)…)_o` for the items of a panel to `finish`. `items` holds the halves of
-    /// the items, output by output.
+    /// `Σ_o h_o · relu(…relu(user + item)…)_o` of up to [`TILE`] items, given by their halves; what it is for more than
+    /// there are is of no use.
     #[inline(always)]
-    pub(super) fn panel<S: Simd>(
-        &self,
-        simd: S,
-        user: &[Row],
-        items: &[Row],
-        scratch: &mut Scratch,
-        finish: impl FnOnce(&[S::f32s]),
-    ) {
-        let zero = simd.splat_f32s(0.0);
-        let Scratch { x, y } = scratch;
-        let user = user.iter().flat_map(|row| &row.0);
-        for ((x, items), &own) in x.iter_mut().zip(items).zip(user) {
-            let own = simd.splat_f32s(own);
-            for (x, &item) in vectors_mut::<S>(x).iter_mut().zip(vectors::<S>(items)) {
-                *x = simd.max_f32s(simd.add_f32s(item, own), zero);
-            }
-        }
-        let (mut x, mut y) = (x, y);
-        for layer in &self.layers {
-            let blocks = layer.weights.chunks_exact(layer.inputs.max(1));
-            for ((weights, bias), y) in blocks.zip(layer.bias.chunks(STRIP)).zip(y.chunks_exact_mut(STRIP)) {
-                strip_times_panel(simd, weights, &x[..layer.inputs], |r, sums| {
-                    let bias = simd.splat_f32s(bias.get(r).copied().unwrap_or(0.0));
-                    for (y, &sum) in vectors_mut::<S>(&mut y[r]).iter_mut().zip(sums) {
-                        *y = simd.max_f32s(simd.add_f32s(sum, bias), zero);
-                    }
-                });
-            }
-            std::mem::swap(&mut x, &mut y);
-        }
-        row_times_panel(simd, &self.head, x, finish);
-    }
-}
-
-impl Perceptron {
-    pub(super) fn list_scratch(&self) -> Scratch {
-        let size = STRIP * self.widest.div_ceil(PANEL);
-        Scratch { x: vec![Row::ZERO; size], y: vec![Row::ZERO; size] }
-    }
-
-    /// The same as [`Perceptron::panel`] for a few items that do not lie side by side, given by their halves.
-    #[inline(always)]
-    pub(super) fn rows<S: Simd>(
-        &self,
-        simd: S,
-        user: &[Row],
-        items: &[&[Row]; STRIP],
-        scratch: &mut Scratch,
-    ) -> [f32; STRIP] {
+    pub(super) fn rows<S: Simd>(&self, simd: S, user: &[Row], items: &[&[Row]], scratch: &mut Scratch) -> Row {
         let zero = simd.splat_f32s(0.0);
         let (mut x, mut y) = (&mut scratch.x, &mut scratch.y);
-        let stride = self.widest.div_ceil(PANEL);
-        for (x, items) in x.chunks_exact_mut(stride).zip(items) {
-            for ((x, item), own) in x.iter_mut().zip(*items).zip(user) {
+        for (r, item) in items.iter().take(TILE).enumerate() {
+            for ((x, item), own) in x.rows_mut().chunks_exact_mut(TILE).zip(*item).zip(user) {
                 let both = vectors::<S>(item).iter().zip(vectors::<S>(own));
-                for (x, (&item, &own)) in vectors_mut::<S>(x).iter_mut().zip(both) {
+                for (x, (&item, &own)) in lanes::vectors_mut::<S>(&mut x[r]).iter_mut().zip(both) {
                     *x = simd.max_f32s(simd.add_f32s(item, own), zero);
                 }
             }
         }
         for layer in &self.layers {
-            let rows: [&[Row]; STRIP] = std::array::from_fn(|r| &x[r * stride..(r + 1) * stride]);
-            let blocks = layer.panels.chunks_exact(layer.inputs.max(1)).zip(&layer.bias_panels);
-            for (panel, (weights, bias)) in blocks.enumerate() {
-                rows_times_panel(simd, &rows, weights, |r, sums| {
-                    let out = vectors_mut::<S>(&mut y[r * stride + panel]).iter_mut();
-                    for ((y, &sum), &bias) in out.zip(sums).zip(vectors::<S>(bias)) {
-                        *y = simd.max_f32s(simd.add_f32s(sum, bias), zero);
-                    }
-                });
-            }
+            let (rows, weights) = (x.rows(), layer.weights.rows());
+            let left = |p: usize| &rows[p * TILE..(p + 1) * TILE];
+            let right = |p: usize, n: usize| {
+                let end = layer.inputs.min((p + 1) * PANEL);
+                &weights[n * layer.inputs..][p * PANEL..end]
+            };
+            let product = product::Product { left, right, inner: layer.inputs.div_ceil(PANEL) };
+            let bias = layer.bias.rows();
+            product.rows(simd, items.len().min(TILE), bias.len(), Activate { bias, out: y.rows_mut() });
             std::mem::swap(&mut x, &mut y);
         }
-        let mut sums = [0.0; STRIP];
-        for (panel, weights) in self.head.chunks(PANEL).enumerate() {
-            let rows = std::array::from_fn(|r| x[r * stride + panel].0.as_slice());
-            add_dots::<S>(weights, &rows, &mut sums);
+        let mut sums = Row::ZERO;
+        for (weights, x) in self.head.chunks(PANEL).zip(x.rows().chunks_exact(TILE)) {
+            for (rows, sums) in x.as_chunks::<LANES>().0.iter().zip(sums.0.as_chunks_mut::<LANES>().0) {
+                let sums = lanes::vectors_mut::<S>(sums);
+                for (k, weights) in weights.chunks(LANES).enumerate() {
+                    let mut square: Square = std::array::from_fn(|r| rows[r].as_chunks::<LANES>().0[k]);
+                    transpose(simd, &mut square);
+                    for (x, &weight) in square.iter().zip(weights) {
+                        let weight = simd.splat_f32s(weight);
+                        for (sum, &x) in sums.iter_mut().zip(lanes::vectors::<S>(x)) {
+                            *sum = mul_add(simd, weight, x, *sum);
+                        }
+                    }
+                }
+            }
         }
         sums
     }
+}
+
+/// The same rows, for products.
+fn lines(rows: &[Row]) -> Lines {
+    let mut lines = Lines::zeros(rows.len() * PANEL);
+    for (line, row) in lines.rows_mut().iter_mut().zip(rows) {
+        *line = row.0;
+    }
+    lines
 }
 
 impl Half {
@@ -213,6 +176,16 @@ impl Half {
     #[inline(always)]
     pub(super) fn size(&self) -> usize {
         self.bias.len()
+    }
+
+    /// Asks for the half of an id, where it is computed in advance.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, id: u32) {
+        if let Values::Ready(values) = &self.values
+            && let Some(half) = row(values, self.size(), id)
+        {
+            half.iter().flat_map(|row| row.0.as_chunks::<LANES>().0).for_each(|line| prefetch(line.as_ptr()));
+        }
     }
 
     /// The halves of these ids, one after the other, in place or in `room`. `missing` makes the error of an id that
@@ -262,19 +235,6 @@ impl Work for Halves<'_> {
                         *out = simd.add_f32s(sum, bias);
                     }
                 });
-            }
-        }
-    }
-}
-
-/// Writes the halves of up to 32 items output by output, as [`Perceptron::panel`] reads them.
-#[inline(always)]
-pub(super) fn transpose(rows: &[&[Row]], out: &mut [Row]) {
-    for (block, out) in out.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-        for (lane, row) in rows.iter().take(PANEL).enumerate() {
-            let Some(Row(row)) = row.get(block) else { continue };
-            for k in 0..PANEL {
-                out[k].0[lane] = row[k];
             }
         }
     }
