@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from prep import built
+
 
 def ours(n):
     lines = ["name: chain", "stages:", "  s0: {kind: synthesize, users: 40, items: 30, interactions: 300}"]
@@ -50,7 +52,7 @@ def main():
     parser.add_argument("--snakemake")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    binary = args.binary.resolve()
+    binary = built(parser, args.binary)
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
         commands = {}

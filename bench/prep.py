@@ -37,7 +37,7 @@ def output(command):
 def built(parser, binary):
     """The absolute path of the program to measure. Says what to do if it is not there."""
     if not binary.is_file():
-        parser.error(f"`{binary}` is not there: run `cargo build --release`, or say --binary")
+        parser.error(f"`{binary}` is not there: run `cargo build --release --all-targets`, or say --binary")
     return binary.resolve()
 
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import REPOSITORY, machine, table, write_section
+from prep import REPOSITORY, built, machine, table, write_section
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 
@@ -78,13 +78,12 @@ def run(command):
 def turns(args, kind, users, items):
     """What each turn of ncf-pipe and of PyTorch took."""
     shape = [users, items, args.factors, args.threads]
-    program = TARGET / "release/examples/rank_tables"
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         tables(directory, *shape[:3], kind == "neumf")
         ours, theirs = [], []
         for _ in range(args.turns):
-            ours.append(run([program, kind, directory, *shape]))
+            ours.append(run([args.binary, kind, directory, *shape]))
             print(f"{kind}, ncf-pipe: {ours[-1]}", file=sys.stderr)
             if kind == "gmf":
                 theirs.append(run([sys.executable, "-c", TORCH, directory, *shape]))
@@ -102,8 +101,11 @@ def main():
     parser.add_argument("--items", type=int, default=57396)
     parser.add_argument("--factors", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    program = TARGET / "release/examples/rank_tables"
+    parser.add_argument("--binary", type=Path, default=program, help="what to measure")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
+    args.binary = built(parser, args.binary)
     gmf, torch = turns(args, "gmf", args.users, args.items)
     neumf, _ = turns(args, "neumf", *ML1M)
     median = lambda runs, key: statistics.median(run[key] for run in runs)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from prep import REPOSITORY, machine, table, write_section
+from prep import REPOSITORY, built, machine, table, write_section
 
 
 def pairs(args):
@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--binary", type=Path, default=target / "release/examples/sampling", help="what to measure")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "BENCHMARKS.md", help="the file to write into")
     args = parser.parse_args()
+    args.binary = built(parser, args.binary)
     users, items = pairs(args)
     ours, theirs, sums = [], [], []
     with tempfile.TemporaryDirectory() as directory:

@@ -30,7 +30,7 @@ pub(super) fn read(dir: &ArtifactDir, name: &str, columns: Option<&[&str]>) -> R
     }
     let file = open(dir, name)?;
     let frame = file.read(columns).map_err(|error| named(dir, name, error))?;
-    Ok((frame, file.into_meta()))
+    Ok((frame, file.meta().clone()))
 }
 
 /// Whether a Parquet file of an artifact has a column of this name.

@@ -4,9 +4,11 @@
 //! where known `rating` (Float32), `timestamp` (Int64, seconds), `label` (Int8) and `clean` (Boolean: a true
 //! positive). No column that a kernel reads has missing values.
 
+mod footer;
 mod groups;
 mod meta;
 mod read;
+mod series;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -20,12 +22,12 @@ use polars::prelude::{
 use crate::columns::{Columns, IdColumn};
 use crate::{Fault, Result};
 
-pub use groups::Footer;
+pub use footer::Footer;
 pub use meta::FrameMeta;
 pub use read::{ParquetFile, read_parquet};
-pub(crate) use view::first_row;
 pub use view::{RawIds, bools, dense_ids, has, no_column, printable, raw_ids, slice};
-pub(crate) use write::{BUFFER, properties};
+pub(crate) use view::{check_ids, first_row};
+pub(crate) use write::{BUFFER, ELEMENT, properties};
 pub use write::{FrameWriter, ROW_GROUP, with_missing, write_parquet};
 
 /// The user of an interaction.

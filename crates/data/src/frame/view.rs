@@ -72,13 +72,17 @@ pub fn bools(frame: &DataFrame, name: &str) -> Result<Vec<bool>> {
 /// When there is no such column, when it has missing values, or when an id is negative or not below `n`.
 pub fn dense_ids(frame: &DataFrame, name: &str, n: usize) -> Result<Vec<u32>> {
     let ids = slice::<Int32Type>(frame, name)?;
-    let outside = |id: i32| usize::try_from(id).map_or(true, |id| id >= n);
-    if let Some(row) = first_row(ids, outside) {
-        let id = ids[row];
-        return Err(Fault::data(format!("column `{name}` has the id {id}, which is not in 0..{n}"))
-            .help("make the file again with `remap`"));
-    }
+    check_ids(ids, name, n)?;
     Ok(ids.par_iter().map(|&id| id as u32).collect())
+}
+
+/// Refuses ids of the column `name` that are negative or not below `n`.
+pub(crate) fn check_ids(ids: &[i32], name: &str, n: usize) -> Result<()> {
+    let outside = |id: i32| usize::try_from(id).map_or(true, |id| id >= n);
+    let Some(row) = first_row(ids, outside) else { return Ok(()) };
+    let id = ids[row];
+    Err(Fault::data(format!("column `{name}` has the id {id}, which is not in 0..{n}"))
+        .help("make the file again with `remap`"))
 }
 
 /// The first row whose value is `wrong`, looked for in parallel.

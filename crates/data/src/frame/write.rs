@@ -7,11 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, Int32Array, ListArray, PrimitiveArray, PrimitiveBuilder,
-    StringViewArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, PrimitiveBuilder, StringViewArray};
 use arrow::datatypes::{self as types, ArrowNativeType, DataType as ArrowType, Field, Schema, SchemaRef};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -19,8 +15,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use polars::prelude::{
-    Column, DataFrame, DataType, Float32Type, Float64Type, Int8Type, Int32Type, Int64Type, ListChunked, PolarsDataType,
-    PolarsError, PolarsNumericType, Series, polars_err,
+    Column, DataFrame, DataType, Float32Type, Float64Type, Int8Type, Int32Type, Int64Type, PolarsError,
+    PolarsNumericType, Series,
 };
 
 use crate::frame::FrameMeta;
@@ -36,7 +32,7 @@ pub(crate) const BUFFER: usize = 4 << 20;
 /// Writes the frame as Parquet: zstd, row groups of [`ROW_GROUP`] rows with statistics, and `meta` in the footer. The
 /// bytes depend on nothing but the values and `meta`.
 ///
-/// Columns of Int8, Int32, Int64, Float32, Float64, Boolean, String and List(Int32) can be written.
+/// Columns of Int8, Int32, Int64, Float32, Float64, Boolean and String can be written.
 ///
 /// # Errors
 /// When a column has another type, or when `out` cannot be written to.
@@ -114,7 +110,7 @@ pub(crate) fn properties(schema: &Schema, meta: &FrameMeta) -> Result<WriterProp
         .set_key_value_metadata(Some(footer));
     for field in schema.fields() {
         let (path, whole) = match field.data_type() {
-            ArrowType::List(_) => (ColumnPath::new(vec![field.name().clone(), "list".into(), ITEM_FIELD.into()]), true),
+            ArrowType::List(_) => (ColumnPath::new(vec![field.name().clone(), "list".into(), ELEMENT.into()]), true),
             other => (ColumnPath::new(vec![field.name().clone()]), other.is_integer()),
         };
         if whole {
@@ -127,7 +123,7 @@ pub(crate) fn properties(schema: &Schema, meta: &FrameMeta) -> Result<WriterProp
 }
 
 /// The name that the Parquet format gives to the values of a list.
-const ITEM_FIELD: &str = "element";
+pub(crate) const ELEMENT: &str = "element";
 
 fn field(column: &Column, optional: bool) -> Result<Field> {
     let kind = match column.dtype() {
@@ -138,16 +134,11 @@ fn field(column: &Column, optional: bool) -> Result<Field> {
         DataType::Float64 => ArrowType::Float64,
         DataType::Boolean => ArrowType::Boolean,
         DataType::String => ArrowType::Utf8View,
-        DataType::List(inner) if **inner == DataType::Int32 => ArrowType::List(list_item()),
         other => {
             return Err(Fault::data(format!("column `{}` of type {other} cannot be written", column.name())));
         }
     };
     Ok(Field::new(column.name().as_str(), kind, optional))
-}
-
-fn list_item() -> Arc<Field> {
-    Arc::new(Field::new(ITEM_FIELD, ArrowType::Int32, false))
 }
 
 impl Batch for DataFrame {
@@ -190,7 +181,6 @@ fn array(column: &Column) -> Result<ArrayRef, PolarsError> {
         DataType::Float32 => Arc::new(numbers::<Float32Type, types::Float32Type>(series)?),
         DataType::Float64 => Arc::new(numbers::<Float64Type, types::Float64Type>(series)?),
         DataType::Boolean => Arc::new(series.bool()?.iter().collect::<BooleanArray>()),
-        DataType::List(_) => Arc::new(lists(series.list()?)?),
         _ => Arc::new(series.str()?.iter().collect::<StringViewArray>()),
     })
 }
@@ -212,23 +202,4 @@ where
         values.extend_from_slice(piece.values());
     }
     Ok(PrimitiveArray::new(values.into(), None))
-}
-
-fn lists(column: &ListChunked) -> Result<ListArray, PolarsError> {
-    let mut lengths = Vec::with_capacity(column.len());
-    let mut values: Vec<i32> = Vec::new();
-    for piece in column.downcast_iter() {
-        let numbers = piece.values().as_any().downcast_ref::<<Int32Type as PolarsDataType>::Array>();
-        let numbers = numbers.filter(|_| column.null_count() == 0 && piece.values().null_count() == 0);
-        let numbers =
-            numbers.ok_or_else(|| polars_err!(ComputeError: "lists with missing values cannot be written"))?;
-        for bounds in piece.offsets().windows(2) {
-            let list = &numbers.values()[bounds[0] as usize..bounds[1] as usize];
-            lengths.push(list.len());
-            values.extend_from_slice(list);
-        }
-    }
-    let values = Int32Array::new(values.into(), None);
-    ListArray::try_new(list_item(), OffsetBuffer::from_lengths(lengths), Arc::new(values), None)
-        .map_err(|error| polars_err!(ComputeError: "{error}"))
 }

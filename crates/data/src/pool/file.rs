@@ -3,18 +3,14 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use polars::prelude::{DataFrame, IntoColumn};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 
-use crate::frame::{self, FrameMeta, ITEM, ParquetFile, ROW_GROUP, USER, dense_ids};
+use crate::frame::{ELEMENT, FrameMeta, ITEM, ParquetFile, ROW_GROUP, USER, check_ids};
 use crate::pool::Pool;
 use crate::stream::StreamWriter;
 use crate::{Fault, Result};
-
-/// The name that the Parquet format gives to the values of a list.
-const ELEMENT: &str = "element";
 
 fn element() -> Arc<Field> {
     Arc::new(Field::new(ELEMENT, DataType::Int32, false))
@@ -97,37 +93,36 @@ impl Pool {
         // The lists are most of what an evaluation holds: whole columns of them beside what is made of these would be as much
         // again.
         let (mut users, mut offsets, mut items) = (Vec::new(), vec![0], Vec::new());
-        file.each_group(&[USER, ITEM], |frame| {
-            users.extend(dense_ids(frame, USER, n_users as usize)?);
-            let (ends, next) = lists(frame, n_items as usize)?;
+        file.each_group(&[USER, ITEM], |columns| {
+            let [own, lists] = columns else { return Ok(()) };
+            dense(own.as_ref(), USER, n_users, &mut users)?;
+            let lists = lists.as_list_opt::<i32>().filter(|lists| lists.null_count() == 0).ok_or_else(|| {
+                Fault::data(format!("column `{ITEM}` does not hold a list of ids in each row"))
+                    .help("draw the pool again")
+            })?;
+            let (ends, values) = (lists.value_offsets(), lists.values());
             let len = items.len();
             if len == 0 {
                 // As many for each user to come; if they are more, the vector grows, and so it does without this memory.
-                let all = next.len().saturating_mul(file.rows()) / frame.height().max(1);
+                let all = values.len().saturating_mul(file.rows()) / lists.len().max(1);
                 let _ = items.try_reserve_exact(all);
             }
-            offsets.extend(ends.iter().skip(1).map(|end| end.saturating_add(len)));
-            items.extend(next);
-            Ok(())
+            let first = ends.first().copied().unwrap_or_default();
+            offsets.extend(ends.iter().skip(1).map(|end| len.saturating_add(end.abs_diff(first) as usize)));
+            let values = values.slice(first as usize, ends.last().map_or(0, |end| end.abs_diff(first)) as usize);
+            dense(values.as_ref(), ITEM, n_items, &mut items)
         })?;
         Self::new(n_users, n_items, users, offsets, items)
     }
 }
 
-/// The item lists of a frame: where each begins and the last ends, and all their ids.
-fn lists(frame: &DataFrame, n_items: usize) -> Result<(Vec<usize>, Vec<u32>)> {
-    let column = frame.column(ITEM).ok().and_then(|column| column.as_materialized_series().list().ok());
-    let lists = column.filter(|lists| lists.null_count() == 0).ok_or_else(|| {
-        Fault::data(format!("column `{ITEM}` does not hold a list of ids in each row")).help("draw the pool again")
+/// Adds the dense ids of a column, all below `n`.
+fn dense(ids: &dyn Array, name: &str, n: u32, out: &mut Vec<u32>) -> Result<()> {
+    let ids = ids.as_primitive_opt::<Int32Type>().filter(|ids| ids.null_count() == 0).ok_or_else(|| {
+        Fault::data(format!("column `{name}` does not hold an id of type Int32 in each row"))
+            .help("draw the pool again")
     })?;
-    let lists = lists.rechunk();
-    let offsets: Vec<usize> = lists
-        .downcast_iter()
-        .flat_map(|piece| {
-            piece.offsets().as_slice().iter().map(|&offset| usize::try_from(offset).unwrap_or(usize::MAX))
-        })
-        .collect();
-    let values = lists.get_inner().with_name(ITEM.into());
-    let values = frame::frame(values.len(), vec![values.into_column()])?;
-    Ok((offsets, dense_ids(&values, ITEM, n_items)?))
+    check_ids(ids.values(), name, n as usize)?;
+    out.extend(ids.values().iter().map(|&id| id as u32));
+    Ok(())
 }

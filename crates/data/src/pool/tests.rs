@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use polars::prelude::DataFrame;
+use arrow::array::ArrayRef;
 use proptest::prelude::*;
 
 use super::*;
@@ -203,12 +203,32 @@ fn lists_are_read_back_as_written() {
     assert_eq!(Pool::read(&file).unwrap(), pool);
     assert_eq!(pool.candidates(6).map(|list| &list[..3]), Some(&[1, 2, 2][..]));
     let (mut groups, mut rows) = (0, 0);
-    let count = |frame: &DataFrame| {
-        (groups, rows) = (groups + 1, rows + frame.height());
+    let count = |lists: &[ArrayRef]| {
+        (groups, rows) = (groups + 1, rows + lists[0].len());
         Ok(())
     };
     file.each_group(&[ITEM], count).unwrap();
     assert!(groups > 1 && rows == 10_000, "{groups} row groups of {rows} rows");
+}
+
+#[test]
+fn files_that_hold_no_pool_are_refused() {
+    let seen = csr(&[BTreeSet::new(), BTreeSet::new()], 12);
+    let message = |bytes: Vec<u8>| Pool::read(&ParquetFile::open(bytes).unwrap()).unwrap_err().message;
+    let pairs = write_train(&seen, &[0, 1], draw(&UNIFORM, 3, ShortPool::Shorter), &mut |_| Ok(())).unwrap().0;
+    assert_eq!(message(pairs), "column `item_id` does not hold a list of ids in each row");
+
+    let lists = Pool::new(3, 12, vec![2], vec![0, 2], vec![4, 11]).unwrap();
+    let written = |meta: FrameMeta| {
+        let mut file = file::list_writer(Vec::new(), &meta, 2).unwrap();
+        file.write([file::list_batch(&lists.users, &lists.offsets, &lists.items).unwrap().1]).unwrap();
+        file.finish().unwrap()
+    };
+    let meta = FrameMeta::of("negative_pool");
+    assert_eq!(Pool::read(&ParquetFile::open(written(meta.clone().sized(3, 12))).unwrap()).unwrap(), lists);
+    assert_eq!(message(written(meta.clone().sized(2, 12))), "column `user_id` has the id 2, which is not in 0..2");
+    assert_eq!(message(written(meta.clone().sized(3, 11))), "column `item_id` has the id 11, which is not in 0..11");
+    assert_eq!(message(written(meta)), "the footer does not state a possible number of users");
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Pairs {
             perceptron.items.prefetch(item);
         }
         if let Some(Ok(row)) = self.product.as_ref().map(|product| product.item(item)) {
-            row.iter().step_by(LANES).for_each(|x| prefetch(x));
+            row.iter().for_each(|line| prefetch(line.as_ptr()));
         }
     }
 
@@ -319,18 +319,18 @@ impl Work for List<'_> {
         let next = items.chunks(PANEL).skip(1).chain([&[][..]]);
         for ((items, next), out) in items.chunks(PANEL).zip(next).zip(out.chunks_mut(PANEL)) {
             let mut total = Row::ZERO;
-            for &item in next {
-                pairs.prefetch(item);
+            if pairs.perceptron.is_some() {
+                next.iter().for_each(|&item| pairs.prefetch(item));
             }
             if let Some(product) = &pairs.product {
                 let own = product.user(user)?;
-                for (items, total) in items.chunks(STRIP).zip(total.0.as_chunks_mut::<STRIP>().0) {
-                    let mut rows: [&[f32]; STRIP] = [&[]; STRIP];
+                for (items, total) in items.chunks(LANES).zip(total.0.as_chunks_mut::<LANES>().0) {
+                    let mut rows: [&[[f32; LANES]]; LANES] = [&[]; LANES];
                     for (r, row) in rows.iter_mut().enumerate() {
                         // Places that are left over repeat the first item.
                         *row = product.item(*items.get(r).unwrap_or(&items[0]))?;
                     }
-                    add_dots::<S>(own, &rows, total);
+                    add_dots(simd, own, |r, c| rows[r][c], total);
                 }
             }
             if let Some((perceptron, scratch)) = pairs.perceptron.as_ref().zip(scratch.as_mut()) {

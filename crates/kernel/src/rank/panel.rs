@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use crate::lanes::mul_add;
+use crate::lanes::{self, LANES, Square, mul_add, transpose};
 
 /// The number of columns of a panel; its lanes are items, or outputs of a layer.
 pub(super) const PANEL: usize = 32;
@@ -106,14 +106,24 @@ fn blocks<S: Simd, const MR: usize, const NV: usize>(
 }
 
 /// Adds the inner products of some rows with the same weights, `Σ_k weights[k] · rows[r][k]`, to `sums[r]`, each sum over
-/// `k` in its order.
+/// `k` in its order. `line(r, c)` gives the columns from `c` · [`LANES`] on of row `r`; columns without a weight may be
+/// anything.
 #[inline(always)]
-pub(super) fn add_dots<S: Simd>(weights: &[f32], rows: &[&[f32]; STRIP], sums: &mut [f32; STRIP]) {
-    let rows = rows.map(|row| &row[..weights.len()]);
-    for (k, &weight) in weights.iter().enumerate() {
-        for (sum, row) in sums.iter_mut().zip(&rows) {
-            // As `mul_add` of vectors does it.
-            *sum = if S::IS_SCALAR { row[k] * weight + *sum } else { row[k].mul_add(weight, *sum) };
+pub(super) fn add_dots<S: Simd>(
+    simd: S,
+    weights: &[f32],
+    line: impl Fn(usize, usize) -> [f32; LANES],
+    sums: &mut [f32; LANES],
+) {
+    let sums = lanes::vectors_mut::<S>(sums);
+    for (c, weights) in weights.chunks(LANES).enumerate() {
+        let mut square: Square = std::array::from_fn(|r| line(r, c));
+        transpose(simd, &mut square);
+        for (x, &weight) in square.iter().zip(weights) {
+            let weight = simd.splat_f32s(weight);
+            for (sum, &x) in sums.iter_mut().zip(lanes::vectors::<S>(x)) {
+                *sum = mul_add(simd, weight, x, *sum);
+            }
         }
     }
 }

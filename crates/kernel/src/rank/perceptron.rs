@@ -5,9 +5,9 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use super::pairs::{Dense, Error, Tables};
-use super::panel::{PANEL, Row, STRIP, panels, strip_times_panel, strips, vectors, vectors_mut};
+use super::panel::{PANEL, Row, STRIP, add_dots, panels, strip_times_panel, strips, vectors, vectors_mut};
 use super::product::row;
-use crate::lanes::{self, LANES, Square, Work, dispatch, mul_add, prefetch, transpose};
+use crate::lanes::{self, LANES, Work, dispatch, prefetch};
 use crate::memory::Lines;
 use crate::product;
 use crate::tile::{Activate, TILE};
@@ -117,17 +117,7 @@ impl Perceptron {
         let mut sums = Row::ZERO;
         for (weights, x) in self.head.chunks(PANEL).zip(x.rows().chunks_exact(TILE)) {
             for (rows, sums) in x.as_chunks::<LANES>().0.iter().zip(sums.0.as_chunks_mut::<LANES>().0) {
-                let sums = lanes::vectors_mut::<S>(sums);
-                for (k, weights) in weights.chunks(LANES).enumerate() {
-                    let mut square: Square = std::array::from_fn(|r| rows[r].as_chunks::<LANES>().0[k]);
-                    transpose(simd, &mut square);
-                    for (x, &weight) in square.iter().zip(weights) {
-                        let weight = simd.splat_f32s(weight);
-                        for (sum, &x) in sums.iter_mut().zip(lanes::vectors::<S>(x)) {
-                            *sum = mul_add(simd, weight, x, *sum);
-                        }
-                    }
-                }
+                add_dots(simd, weights, |r, c| rows[r].as_chunks::<LANES>().0[c], sums);
             }
         }
         sums
