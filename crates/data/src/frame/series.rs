@@ -23,11 +23,11 @@ pub(super) fn column(name: &str, pieces: &[ArrayRef]) -> Result<Column> {
         ArrowType::Float32 => numbers::<Float32Type, types::Float32Type>(name, pieces),
         ArrowType::Float64 => numbers::<Float64Type, types::Float64Type>(name, pieces),
         ArrowType::Boolean => {
-            let values = pieces.iter().flat_map(|array| array.as_boolean());
+            let values = pieces.iter().flat_map(AsArray::as_boolean);
             values.collect::<BooleanChunked>().with_name(name.into()).into_series().into_column()
         }
         ArrowType::Utf8 => {
-            let values = pieces.iter().flat_map(|array| array.as_string::<i32>());
+            let values = pieces.iter().flat_map(AsArray::as_string::<i32>);
             values.collect::<StringChunked>().with_name(name.into()).into_series().into_column()
         }
         other => return Err(Fault::data(format!("column `{name}` has the type {other}, which no frame has"))),
@@ -42,12 +42,14 @@ where
     Series: NamedFromOwned<Vec<P::Native>>,
     ChunkedArray<P>: IntoSeries + FromIterator<Option<P::Native>>,
 {
-    let pieces = || pieces.iter().map(|array| array.as_primitive::<A>());
+    let pieces = || pieces.iter().map(AsArray::as_primitive::<A>);
     if pieces().any(|values| values.null_count() > 0) {
         let values = pieces().flatten().collect::<ChunkedArray<P>>();
         return values.with_name(name.into()).into_series().into_column();
     }
-    let mut all = Vec::with_capacity(pieces().map(|values| values.len()).sum());
-    pieces().for_each(|values| all.extend_from_slice(values.values()));
+    let mut all = Vec::with_capacity(pieces().map(Array::len).sum());
+    for values in pieces() {
+        all.extend_from_slice(values.values());
+    }
     Series::from_vec(name.into(), all).into_column()
 }

@@ -199,7 +199,9 @@ impl Pairs {
             perceptron.items.prefetch(item);
         }
         if let Some(Ok(row)) = self.product.as_ref().map(|product| product.item(item)) {
-            row.iter().for_each(|line| prefetch(line.as_ptr()));
+            for line in row {
+                prefetch(line.as_ptr());
+            }
         }
     }
 
@@ -320,7 +322,9 @@ impl Work for List<'_> {
         for ((items, next), out) in items.chunks(PANEL).zip(next).zip(out.chunks_mut(PANEL)) {
             let mut total = Row::ZERO;
             if pairs.perceptron.is_some() {
-                next.iter().for_each(|&item| pairs.prefetch(item));
+                for &item in next {
+                    pairs.prefetch(item);
+                }
             }
             if let Some(product) = &pairs.product {
                 let own = product.user(user)?;

@@ -174,7 +174,9 @@ impl Half {
         if let Values::Ready(values) = &self.values
             && let Some(half) = row(values, self.size(), id)
         {
-            half.iter().flat_map(|row| row.0.as_chunks::<LANES>().0).for_each(|line| prefetch(line.as_ptr()));
+            for line in half.iter().flat_map(|row| row.0.as_chunks::<LANES>().0) {
+                prefetch(line.as_ptr());
+            }
         }
     }
 
