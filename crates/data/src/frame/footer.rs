@@ -31,11 +31,13 @@ pub struct Footer {
 }
 
 impl Footer {
-    /// Reads it from the end of a file of `size` bytes; `read` fills a buffer from a place in the file.
+    /// Reads it from the end of a file of `size` bytes, which must begin as Parquet does; `read` fills a buffer from a place in
+    /// the file.
     ///
     /// # Errors
     /// When it cannot be read, or is not that of a sound Parquet file.
     pub fn read(size: u64, read: &dyn Fn(u64, &mut [u8]) -> io::Result<()>) -> Result<Self> {
+        const MAGIC: &[u8] = b"PAR1";
         const TAIL: usize = 8;
         let fill = |place: u64, length: usize| {
             let mut bytes = vec![0; length];
@@ -44,6 +46,9 @@ impl Footer {
         };
         if size < 12 {
             return Err(damaged(&"it is too short"));
+        }
+        if fill(0, MAGIC.len())? != MAGIC {
+            return Err(damaged(&"it does not begin with `PAR1`"));
         }
         let tail = fill(size - TAIL as u64, TAIL)?;
         let tail: &[u8; TAIL] = tail.first_chunk().ok_or_else(|| damaged(&"it is too short"))?;

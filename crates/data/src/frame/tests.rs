@@ -148,6 +148,14 @@ fn bytes_that_are_no_parquet_are_refused() {
     }
 }
 
+#[test]
+fn a_file_must_begin_as_parquet_does() {
+    let mut bytes = victim();
+    bytes[0] ^= 1;
+    let error = ParquetFile::open(bytes).unwrap_err();
+    assert_eq!(error.message, "the bytes are not a sound Parquet file: it does not begin with `PAR1`");
+}
+
 /// A small file with every type, for damage.
 fn victim() -> Vec<u8> {
     bytes(&sample(300))

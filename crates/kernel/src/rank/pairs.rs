@@ -192,12 +192,12 @@ impl Pairs {
         dispatch(List { pairs: self, user, items, out })
     }
 
-    /// Asks for what lists read of an item.
+    /// Asks for what lists read of an item, where that is worth it: for a product alone, whose rows are short, asking takes
+    /// as long as multiplying.
     #[inline(always)]
     fn prefetch(&self, item: u32) {
-        if let Some(perceptron) = &self.perceptron {
-            perceptron.items.prefetch(item);
-        }
+        let Some(perceptron) = &self.perceptron else { return };
+        perceptron.items.prefetch(item);
         if let Some(Ok(row)) = self.product.as_ref().map(|product| product.item(item)) {
             for line in row {
                 prefetch(line.as_ptr());
@@ -321,10 +321,8 @@ impl Work for List<'_> {
         let next = items.chunks(PANEL).skip(1).chain([&[][..]]);
         for ((items, next), out) in items.chunks(PANEL).zip(next).zip(out.chunks_mut(PANEL)) {
             let mut total = Row::ZERO;
-            if pairs.perceptron.is_some() {
-                for &item in next {
-                    pairs.prefetch(item);
-                }
+            for &item in next {
+                pairs.prefetch(item);
             }
             if let Some(product) = &pairs.product {
                 let own = product.user(user)?;
