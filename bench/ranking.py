@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prep import REPOSITORY, built, machine, table, write_section
+from prep import GIB, REPOSITORY, built, machine, table, write_section
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 
@@ -46,6 +46,8 @@ with torch.inference_mode():
         x = g[first:first + block] @ qt + b
         result["first_sum"] += int(x.topk(100, dim=1).indices[:, 0].sum())
     result["top"] = time.perf_counter() - start
+status = open("/proc/self/status").read()
+result["peak"] = int(status.split("VmHWM:")[1].split()[0]) * 1024
 print(json.dumps(result))
 """
 
@@ -114,7 +116,8 @@ def main():
         mine = median(ours, key)
         other = f"{median(theirs, key):.2f} s ({by})" if theirs else "–"
         ratio = f"{median(theirs, key) / mine:.1f}" if theirs else "–"
-        return [what, f"{mine:.2f} s", f"{pairs / mine / 1e6:.0f} M", other, ratio, ", ".join(f"{one[key]:.2f}" for one in ours)]
+        turns = ", ".join(f"{one[key]:.2f}" for one in ours)
+        return [what, f"{mine:.2f} s", f"{pairs / mine / 1e6:.0f} M", other, ratio, turns]
 
     def sampled(what, runs):
         return row(f"{what}, 115,056 lists of 100 candidates", "sampled", 115_056 * 101, runs, [], "")
@@ -129,11 +132,17 @@ def main():
         sampled("NeuMF", neumf),
     ]
     head = ["work", "ncf-pipe", "pairs/s", "PyTorch", "ratio", "each turn"]
+    peaks = ", ".join(
+        f"{name} {median(runs, 'peak') / GIB:.2f}"
+        for name, runs in [(f"GMF {sizes}", gmf), ("PyTorch the same", torch), (f"NeuMF {ML1M[0]:,} × {ML1M[1]:,}", neumf)]
+    )
     version = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], check=True, stdout=subprocess.PIPE, text=True)
     text = f"""
 Scores and ranks alone, {args.factors} factors, {args.threads} threads, against PyTorch {version.stdout.strip()}; medians of {args.turns} turns, one after another.
 
 {table(head, rows)}
+
+Peak memory in GiB of a process that does all of a model's rows: {peaks}.
 
 Machine: {machine()}. Command: `python bench/ranking.py --turns {args.turns} --users {args.users} --items {args.items} --factors {args.factors} --threads {args.threads}`.
 """

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from prep import REPOSITORY, built, machine, table, write_section
+from prep import GIB, REPOSITORY, built, machine, table, write_section
 
 
 def pairs(args):
@@ -73,7 +73,7 @@ def main():
         with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
             for turn in range(args.turns):
                 print("go", file=program.stdin, flush=True)
-                seconds, total = program.stdout.readline().split()
+                seconds, total, peak = program.stdout.readline().split()
                 ours.append(float(seconds))
                 seconds, other = by_numpy(users, items, args, turn)
                 theirs.append(seconds)
@@ -89,6 +89,7 @@ def main():
     text = f"""
 {draws:,} negatives for {args.rows:,} pairs of {args.users:,} users and {args.items:,} items, sorting the pairs included; medians of
 {args.turns} turns, one after another. ncf-pipe is {median(theirs) / median(ours):.1f} times as fast.
+Its process has {int(peak) / GIB:.2f} GiB at its peak, of which the pairs are {16 * args.rows / GIB:.2f} and the draws {4 * draws / GIB:.2f}.
 
 {table(["program", "seconds", "million draws/s", "each turn"], rows)}
 

@@ -67,8 +67,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rank_sum: f64 = full.ranks().iter().sum();
     let first_sum: u64 =
         (0..top.n_rows()).filter_map(|user| top.row(user).0.first()).map(|&item| u64::from(item)).sum();
+    let peak = peak().map_or("null".to_owned(), |bytes| bytes.to_string());
     println!(
-        r#"{{"prepare":{prepared},"ranks":{ranks},"top":{best},"sampled":{sampled},"rank_sum":{rank_sum},"first_sum":{first_sum}}}"#
+        r#"{{"prepare":{prepared},"ranks":{ranks},"top":{best},"sampled":{sampled},"peak":{peak},"rank_sum":{rank_sum},"first_sum":{first_sum}}}"#
     );
     Ok(())
+}
+
+/// The most memory in bytes that this process has had, where the system tells.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }

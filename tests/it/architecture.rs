@@ -165,3 +165,24 @@ fn no_file_is_longer_than_five_hundred_lines() {
         assert!(lines <= 500, "{} has {lines} lines: look for the seam", file.display());
     }
 }
+
+/// What the compiler leaves out of the function for which an instruction set was chosen is compiled without it, and then each
+/// vector instruction in it is a call: right, but ten times as slow, and no other test would see it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn no_vector_instruction_is_a_function() {
+    // How candle converts bf16.
+    const OTHERS: &[&str] = &["_mm256_loadu_ps", "_mm256_storeu_ps", "_mm256_cvtpbh_ps", "_mm256_cvtneps_pbh"];
+    let program = fs::read(env!("CARGO_BIN_EXE_ncf-pipe")).unwrap();
+    let names: Vec<&str> = program.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()).collect();
+    let kernel = names.iter().filter(|name| name.contains("15ncf_pipe_kernel")).count();
+    assert!(kernel > 10, "the program has no symbols to check");
+    let mut alone: Vec<&str> =
+        names.into_iter().filter(|name| name.contains("_mm512_") || name.contains("_mm256_")).collect();
+    alone.retain(|name| !OTHERS.iter().any(|other| name.contains(other)));
+    assert!(
+        alone.is_empty(),
+        "these are called one by one; make a loop of `for_each`, and a function with `#[inline(always)]` of the closure around \
+         them: {alone:#?}"
+    );
+}

@@ -21,6 +21,7 @@ pub mod read;
 pub mod read_split;
 pub mod remap;
 pub mod rng;
+mod row_group;
 pub mod runs;
 pub mod sample;
 pub mod scan;

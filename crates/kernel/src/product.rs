@@ -52,14 +52,20 @@ impl<'a, L: Fn(usize) -> &'a [Row], R: Fn(usize, usize) -> &'a [Row]> Product<L,
         while n < panels {
             match S::F32_LANES {
                 16 => {
-                    (0..rows).step_by(8).for_each(|start| self.strip::<S, 8, 1, 2>(simd, start, [n, 0], &mut finish));
+                    for start in (0..rows).step_by(8) {
+                        self.strip::<S, 8, 1, 2>(simd, start, [n, 0], &mut finish);
+                    }
                 }
                 // AVX2 has half as many registers, and latencies as long: halves of a panel make the most sums.
                 8 => {
                     self.half(simd, rows, [n, 0], &mut finish);
                     self.half(simd, rows, [n, 2], &mut finish);
                 }
-                _ => (0..rows).for_each(|start| self.strip::<S, 1, 1, 8>(simd, start, [n, 0], &mut finish)),
+                _ => {
+                    for start in 0..rows {
+                        self.strip::<S, 1, 1, 8>(simd, start, [n, 0], &mut finish);
+                    }
+                }
             }
             n += 1;
         }

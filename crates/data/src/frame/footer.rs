@@ -1,20 +1,18 @@
 //! What the end of a Parquet file says, and the row groups that it speaks of.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
-use parquet::DecodeResult;
-use parquet::arrow::ProjectionMask;
+use arrow::array::{ArrayRef, new_empty_array};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::basic::Repetition;
-use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use crate::frame::{FrameMeta, no_column};
+use crate::row_group::{self, MAGIC, RowGroup, TAIL, guarded};
 use crate::{Fault, Result};
 
 /// What the end of a Parquet file says about the rest.
@@ -37,8 +35,6 @@ impl Footer {
     /// # Errors
     /// When it cannot be read, or is not that of a sound Parquet file.
     pub fn read(size: u64, read: &dyn Fn(u64, &mut [u8]) -> io::Result<()>) -> Result<Self> {
-        const MAGIC: &[u8] = b"PAR1";
-        const TAIL: usize = 8;
         let fill = |place: u64, length: usize| {
             let mut bytes = vec![0; length];
             read(place, &mut bytes).map_err(|error| Fault::io("cannot read Parquet", error))?;
@@ -51,16 +47,14 @@ impl Footer {
             return Err(damaged(&"it does not begin with `PAR1`"));
         }
         let tail = fill(size - TAIL as u64, TAIL)?;
-        let tail: &[u8; TAIL] = tail.first_chunk().ok_or_else(|| damaged(&"it is too short"))?;
-        let length = FooterTail::try_new(tail).map_err(|error| damaged(&error))?.metadata_length();
-        let whole = (length + TAIL) as u64;
-        let start = size.checked_sub(whole).ok_or_else(|| damaged(&"its footer is longer than the file"))?;
-        let bytes = fill(start, length + TAIL)?;
-        guarded(|| Self::of(bytes, start))
+        let tail = *tail.first_chunk().ok_or_else(|| damaged(&"it is too short"))?;
+        let start = row_group::footer(size, tail, &damaged)?.start;
+        let bytes = fill(start, (size - start) as usize)?;
+        guarded(&damaged, || Self::of(bytes, start))
     }
 
     fn of(bytes: Vec<u8>, start: u64) -> Result<Self> {
-        let metadata = checked(&bytes[..bytes.len() - 8], start)?;
+        let metadata = checked(&bytes[..bytes.len() - TAIL], start)?;
         let file = metadata.file_metadata();
         let pairs = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let meta = FrameMeta::from_pairs(pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())))?;
@@ -131,65 +125,31 @@ impl Footer {
     /// # Errors
     /// When they do not hold what the footer states.
     pub(super) fn decode(&self, group: usize, start: u64, bytes: &[u8], wanted: &[usize]) -> Result<Vec<ArrayRef>> {
-        guarded(|| {
-            let rows = self.groups()[group].num_rows() as usize;
-            match self.batch(group, rows, start, bytes, wanted)? {
-                Some(batch) if batch.num_rows() == rows => {
-                    // A batch has the columns in the order of the file.
-                    let column = |place: &usize| wanted.iter().filter(|other| *other < place).count();
-                    Ok(wanted.iter().map(|place| batch.column(column(place)).clone()).collect())
-                }
-                None if rows == 0 => Ok(self.nothing(wanted)),
-                _ => Err(damaged(&"a row group has other rows than its footer states")),
-            }
-        })
-    }
-
-    fn batch(
-        &self,
-        group: usize,
-        rows: usize,
-        start: u64,
-        bytes: &[u8],
-        wanted: &[usize],
-    ) -> Result<Option<RecordBatch>> {
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), wanted.iter().copied());
-        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_batch_size(rows.max(1))
-            .build()
-            .map_err(|error| damaged(&error))?;
         let slice = |range: &Range<u64>| {
-            let place = range.start.checked_sub(start).zip(range.end.checked_sub(start));
-            let found = place.and_then(|(from, to)| bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
-            found.map(|bytes| bytes.to_vec().into()).ok_or_else(|| damaged(&"a column lies outside of its row group"))
+            let (from, to) = (range.start.checked_sub(start)?, range.end.checked_sub(start)?);
+            bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
         };
-        let mut asked = Vec::new();
-        let mut found = None;
-        loop {
-            match decoder.try_decode().map_err(|error| damaged(&error))? {
-                DecodeResult::Data(batch) if found.is_none() => found = Some(batch),
-                DecodeResult::NeedsData(ranges) if ranges != asked => {
-                    let data = ranges.iter().map(slice).collect::<Result<_>>()?;
-                    asked.clone_from(&ranges);
-                    decoder.push_ranges(ranges, data).map_err(|error| damaged(&error))?;
-                }
-                DecodeResult::Finished => return Ok(found),
-                _ => return Err(damaged(&"a row group has other rows than its footer states")),
-            }
+        // All rows together: a batch has the columns in the order of the file.
+        let rows = self.groups()[group].num_rows() as usize;
+        let column = |place: &usize| wanted.iter().filter(|other| *other < place).count();
+        let mut found = self.nothing(wanted);
+        guarded(&damaged, || {
+            let group = RowGroup { metadata: &self.metadata, index: group, damaged: &damaged };
+            group.decode(wanted.iter().copied(), rows, slice, |batch| {
+                found = wanted.iter().map(|place| batch.column(column(place)).clone()).collect();
+                Ok(())
+            })
+        })?;
+        match found.first() {
+            Some(column) if column.len() != rows => Err(damaged(&"a row group is in pieces")),
+            _ => Ok(found),
         }
     }
 }
 
-pub(super) fn damaged(reason: &dyn std::fmt::Display) -> Fault {
+pub(super) fn damaged(reason: &dyn Display) -> Fault {
     Fault::data(format!("the bytes are not a sound Parquet file: {reason}"))
         .help("make the file again with the program that wrote it")
-}
-
-/// Turns panics into errors: decoders have been seen to panic on damaged files.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(&"a column cannot be decoded")))
 }
 
 /// Decodes a footer that begins at `start` in the file, and checks what a decoder would otherwise believe: that sizes and

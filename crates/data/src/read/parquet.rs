@@ -3,20 +3,17 @@
 //! What the file's writer declared as a type is believed, what it wrote is checked: ranges, missing values, and the
 //! soundness of the bytes, on which the decoder may panic.
 
+use std::fmt::Display;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use arrow::error::ArrowError;
-use parquet::DecodeResult;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaDataReader;
 use rayon::prelude::*;
 
 use crate::read::batches::Hooks;
@@ -25,6 +22,7 @@ use crate::read::layout::Layout;
 use crate::read::options::{Options, Role, TimestampUnit};
 use crate::read::table::{Block, Builder, Row, Shape};
 use crate::read::{Reading, finish};
+use crate::row_group::{self, MAGIC, RowGroup, guarded};
 use crate::{Fault, Result};
 
 /// Rows that are decoded together.
@@ -36,7 +34,7 @@ const ROWS: usize = 1 << 15;
 /// When the bytes are not a sound Parquet file, a column is missing or has a type that does not fit, when there are bad
 /// rows (unless they are to be skipped), and when there are no interactions at all.
 pub fn read_parquet(bytes: &[u8], name: &str, options: &Options, hooks: Hooks<'_>) -> Result<Reading> {
-    let metadata = guarded(name, || footer(bytes, name))?;
+    let metadata = guarded(&|reason| damaged(name, reason), || footer(bytes, name))?;
     let fields: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     let layout = Layout::of(&fields, &Options { header: true, ..options.clone() }, name)?;
     let kind = IdRule::Kind(options.ids);
@@ -61,7 +59,8 @@ pub fn read_parquet(bytes: &[u8], name: &str, options: &Options, hooks: Hooks<'_
         if (hooks.cancelled)() {
             return Err(Fault::cancelled());
         }
-        let read = |&(group, rows): &(usize, u64)| guarded(name, || parser.group(bytes, &metadata, group, rows));
+        let damaged = |reason: &dyn Display| damaged(name, reason);
+        let read = |&(group, _): &(usize, u64)| guarded(&damaged, || parser.group(bytes, &metadata, group));
         let blocks: Vec<Vec<Block>> = groups.par_iter().with_max_len(1).map(read).collect::<Result<_>>()?;
         let rows = groups.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
         builder.absorb(blocks.into_iter().flatten().collect(), total as f64 / rows.max(1) as f64)?;
@@ -70,25 +69,15 @@ pub fn read_parquet(bytes: &[u8], name: &str, options: &Options, hooks: Hooks<'_
     finish(builder, 0, name, options, "row")
 }
 
-fn damaged(name: &str, reason: &dyn std::fmt::Display) -> Fault {
+fn damaged(name: &str, reason: &dyn Display) -> Fault {
     Fault::data(format!("`{name}` is not a sound Parquet file: {reason}"))
         .help("make the file again with the program that wrote it")
 }
 
-/// Turns panics into errors: decoders have been seen to panic on damaged files.
-fn guarded<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(name, &"its bytes cannot be decoded")))
-}
-
 /// The bytes at a place that a footer, which may lie, points to.
-fn slice<'a>(bytes: &'a [u8], range: &Range<u64>, name: &str) -> Result<&'a [u8]> {
-    let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-    let found = place.and_then(|(start, end)| bytes.get(start..end));
-    found.ok_or_else(|| damaged(name, &"a column lies outside of the file"))
+fn slice<'a>(bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {
+    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }
-
-/// What every Parquet file begins with.
-const MAGIC: &[u8] = b"PAR1";
 
 /// What the footer says.
 fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
@@ -98,10 +87,9 @@ fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
             .help("check `format`: is it text, as `csv` or `tsv`?"));
     }
     let tail = bytes.last_chunk().ok_or_else(|| damaged(name, &"it is too short"))?;
-    let length = FooterTail::try_new(tail).map_err(fault)?.metadata_length() as u64;
-    let end = (bytes.len() - tail.len()) as u64;
-    let start = end.checked_sub(length).ok_or_else(|| damaged(name, &"its footer is longer than the file"))?;
-    let metadata = ParquetMetaDataReader::decode_metadata(slice(bytes, &(start..end), name)?).map_err(fault)?;
+    let place = row_group::footer(bytes.len() as u64, *tail, &|reason| damaged(name, reason))?;
+    let footer = slice(bytes, &place).ok_or_else(|| damaged(name, &"it is too short"))?;
+    let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(fault)?;
     // Without the hints of arrow writers, columns have the plain types of the Parquet schema.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(fault)
@@ -141,45 +129,26 @@ impl Parser<'_> {
         Err(Fault::data(what).help("change the type where the file is made, or name another column under `columns`"))
     }
 
-    /// The rows of a row group of so many rows.
-    fn group(&self, bytes: &[u8], metadata: &ArrowReaderMetadata, group: usize, rows: u64) -> Result<Vec<Block>> {
-        let fault = |error: ParquetError| damaged(self.name, &error);
-        let wanted = self.layout.roles.iter().enumerate().filter(|(_, role)| role.is_some());
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted.map(|(root, _)| root));
-        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_batch_size(ROWS)
-            .build()
-            .map_err(fault)?;
+    /// The rows of a row group.
+    fn group(&self, bytes: &[u8], metadata: &ArrowReaderMetadata, group: usize) -> Result<Vec<Block>> {
+        let damaged = |reason: &dyn Display| damaged(self.name, reason);
+        let wanted = self.layout.roles.iter().enumerate().filter_map(|(place, role)| role.map(|_| place));
         let mut blocks = Vec::new();
-        let mut found = 0;
-        let mut asked = Vec::new();
-        loop {
-            match decoder.try_decode().map_err(fault)? {
-                DecodeResult::Data(batch) => {
-                    found += batch.num_rows() as u64;
-                    blocks.push(self.batch(&batch)?);
-                }
-                DecodeResult::NeedsData(ranges) if ranges != asked => {
-                    let data = |range| slice(bytes, range, self.name).map(|bytes| bytes.to_vec().into());
-                    let data = ranges.iter().map(data).collect::<Result<_>>()?;
-                    asked.clone_from(&ranges);
-                    decoder.push_ranges(ranges, data).map_err(fault)?;
-                }
-                // Asking for the same bytes again would go on for ever.
-                DecodeResult::NeedsData(_) => return Err(damaged(self.name, &"a column lies outside of the file")),
-                DecodeResult::Finished if found == rows => return Ok(blocks),
-                DecodeResult::Finished => {
-                    let what = format!("row group {group} has {found} rows instead of {rows}");
-                    return Err(damaged(self.name, &what));
-                }
-            }
-        }
+        let group = RowGroup { metadata, index: group, damaged: &damaged };
+        group.decode(
+            wanted,
+            ROWS,
+            |range| slice(bytes, range),
+            |batch| {
+                blocks.push(self.batch(batch)?);
+                Ok(())
+            },
+        )?;
+        Ok(blocks)
     }
 
     fn batch(&self, batch: &RecordBatch) -> Result<Block> {
-        let fault = |error: &dyn std::fmt::Display| damaged(self.name, error);
+        let fault = |error: &dyn Display| damaged(self.name, error);
         let mut columns = [const { None }; 5];
         // The projection keeps the order of the file.
         for (role, array) in self.layout.roles.iter().flatten().zip(batch.columns()) {

@@ -249,27 +249,13 @@ impl Work for Tile<'_> {
             for lane in lanes.clone() {
                 base.0[lane] = pairs.base(start + lane);
             }
-            let mut emit = |user: usize, sums: &[S::f32s]| {
-                let begin = user * (end - first) + start + lanes.start - first;
-                let Some(out) = out.get_mut(begin..begin + lanes.len()) else { return };
-                if let Some(out) = out.as_chunks_mut::<PANEL>().0.first_mut() {
-                    for ((out, &sum), &base) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums).zip(vectors::<S>(&base))
-                    {
-                        *out = simd.add_f32s(sum, base);
-                    }
-                } else {
-                    let mut row = base;
-                    for (out, &sum) in vectors_mut::<S>(&mut row).iter_mut().zip(sums) {
-                        *out = simd.add_f32s(sum, *out);
-                    }
-                    out.copy_from_slice(&row.0[lanes.clone()]);
-                }
-            };
+            let begin = start + lanes.start - first;
+            let mut places = Places { out: &mut *out, begin, width: end - first, lanes, base };
             let Some((perceptron, scratch)) = pairs.perceptron.as_ref().zip(scratch.as_mut()) else {
                 if let Some(product) = &pairs.product {
                     for (number, strip) in strips.chunks_exact(product.width).enumerate() {
                         strip_times_panel(simd, strip, product.panel(panel), |r, sums| {
-                            emit(number * STRIP + r, sums);
+                            places.put(simd, number * STRIP + r, sums);
                         });
                     }
                 }
@@ -291,10 +277,46 @@ impl Work for Tile<'_> {
                 for (total, &sum) in vectors_mut::<S>(&mut total).iter_mut().zip(vectors::<S>(sums)) {
                     *total = simd.add_f32s(sum, *total);
                 }
-                emit(user, vectors::<S>(&total));
+                places.put(simd, user, vectors::<S>(&total));
             }
         }
         Ok(())
+    }
+}
+
+/// Where the scores of a panel of items go. No closure: the compiler need not inline one, and what it leaves alone is compiled
+/// without the instructions that were chosen.
+struct Places<'a> {
+    /// Row by row, `width` scores each.
+    out: &'a mut [f32],
+    /// The place of the panel in the first row.
+    begin: usize,
+    width: usize,
+    /// The items of the panel that are asked for.
+    lanes: Range<usize>,
+    /// What is added to their scores.
+    base: Row,
+}
+
+impl Places<'_> {
+    #[inline(always)]
+    fn put<S: Simd>(&mut self, simd: S, user: usize, sums: &[S::f32s]) {
+        let Self { begin, width, .. } = *self;
+        let Some(out) = self.out.get_mut(user * width + begin..) else { return };
+        let base = vectors::<S>(&self.base);
+        if self.lanes.len() == PANEL {
+            let Some(out) = out.first_chunk_mut::<PANEL>() else { return };
+            for ((out, &sum), &base) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums).zip(base) {
+                *out = simd.add_f32s(sum, base);
+            }
+        } else {
+            let Some(out) = out.get_mut(..self.lanes.len()) else { return };
+            let mut row = Row::ZERO;
+            for ((row, &sum), &base) in vectors_mut::<S>(&mut row).iter_mut().zip(sums).zip(base) {
+                *row = simd.add_f32s(sum, base);
+            }
+            out.copy_from_slice(&row.0[self.lanes.clone()]);
+        }
     }
 }
 
