@@ -140,9 +140,12 @@ def medians(costs):
 def machine():
     """The processor, its cores and its memory, in words."""
     text = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    field = lambda name: re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    name, family, model = field("model name"), field("cpu family"), field("model")
+    # Hosts hide the rest of the name, so that processors of many years have the same.
+    name = f"{name[1]} (family {family[1]}, model {model[1]})" if name and family and model else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory"
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory"
 
 
 def table(head, rows):
