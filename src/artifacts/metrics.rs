@@ -32,7 +32,7 @@ pub struct Metrics {
     /// BLAKE3 of the file of sampled candidates, in hexadecimal: equal digests mean comparable sampled results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_digest: Option<String>,
-    /// BLAKE3 of the table of users, in hexadecimal: with equal digests, equal ids in `per_user.parquet` are the same
+    /// BLAKE3 of the raw ids of users, in hexadecimal: with equal digests, equal ids in `per_user.parquet` are the same
     /// users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users_digest: Option<String>,

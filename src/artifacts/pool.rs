@@ -2,6 +2,7 @@
 
 use crate::artifacts::frames::{named, open, read};
 use crate::artifacts::split::Split;
+use crate::data::csr::Csr;
 use crate::data::frame::{FrameMeta, ITEM, USER, dense_ids};
 use crate::data::pool;
 use crate::stage::{Artifact, ArtifactDir, Context, Fault, FileSpec, Result};
@@ -16,7 +17,12 @@ pub const TRAIN: &str = "train.parquet";
 pub struct Pool {
     lists: pool::Pool,
     ids_digest: Option<String>,
+    /// Whether they were drawn here, where no training positive of their split is drawn; else they are published ones.
+    drawn: bool,
 }
+
+/// The kind of the stage that draws pools.
+pub const DRAWN: &str = "negative_pool";
 
 /// The key of a footer whose value is the [`Split::ids_digest`] of the split that a pool was drawn for.
 pub const IDS: &str = "ids";
@@ -29,8 +35,9 @@ impl Artifact for Pool {
     fn load(dir: &ArtifactDir) -> Result<Self> {
         let file = open(dir, EVAL)?;
         let ids_digest = file.meta().extra.get(IDS).cloned();
+        let drawn = file.meta().kind == DRAWN;
         let lists = pool::Pool::read(&file).map_err(|error| named(dir, EVAL, error))?;
-        Ok(Self { lists, ids_digest })
+        Ok(Self { lists, ids_digest, drawn })
     }
 }
 
@@ -40,20 +47,37 @@ impl Pool {
         self.lists.candidates(user)
     }
 
+    /// Refuses a split that is not the one that the pool was drawn for: one of other ids, or one in whose training part,
+    /// `train`, candidates of a user are positives. Of published candidates that are, it warns.
+    ///
+    /// # Errors
+    /// When the pool was drawn for another split.
+    pub fn check_split(&self, split: &Split, train: &Csr, context: &Context<'_>) -> Result<()> {
+        self.check_ids(split)?;
+        let (found, Some(first)) = self.lists.among(train) else { return Ok(()) };
+        let all: usize = self.lists.rows().map(|(_, list)| list.len()).sum();
+        let what = seen(found, all, "candidates", first, split)?;
+        if self.drawn {
+            return Err(Fault::data(format!("the pool was drawn for another split: {what}")).help(OWN_POOL));
+        }
+        context.warn(format!("{what}; they are ranked as if they were negatives"));
+        Ok(())
+    }
+
     /// Refuses a split whose ids are not those of the pool.
     ///
     /// # Errors
     /// When the pool was drawn for other data.
-    pub fn check_split(&self, split: &Split) -> Result<()> {
+    pub fn check_ids(&self, split: &Split) -> Result<()> {
         let sizes = (u64::from(self.lists.n_users()), u64::from(self.lists.n_items()));
         check(sizes, self.ids_digest.as_deref(), split)
     }
 
-    /// The training negatives, user by user; `None` for a pool without any.
+    /// The training negatives, user by user; `None` for a pool without any. `train` is the training part of the split.
     ///
     /// # Errors
-    /// When the file is damaged, or was drawn for other data than the split.
-    pub fn training(dir: &ArtifactDir, split: &Split) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+    /// When the file is damaged, or was drawn for another split: negatives are positives in the training part.
+    pub fn training(dir: &ArtifactDir, split: &Split, train: &Csr) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
         if !dir.has(TRAIN) {
             return Ok(None);
         }
@@ -63,6 +87,11 @@ impl Pool {
         let users = dense_ids(&frame, USER, bound(meta.n_users));
         let items = dense_ids(&frame, ITEM, bound(meta.n_items));
         let (users, items) = users.and_then(|users| Ok((users, items?))).map_err(|error| named(dir, TRAIN, error))?;
+        let mut positives = users.iter().zip(&items).filter(|&(&user, &item)| train.contains(user, item));
+        if let Some((&user, &item)) = positives.next() {
+            let what = seen(1 + positives.count() as u64, users.len(), "training negatives", (user, item), split)?;
+            return Err(Fault::data(format!("the pool was drawn for another split: {what}")).help(OWN_POOL));
+        }
         Ok(Some((users, items)))
     }
 
@@ -97,5 +126,15 @@ fn check((users, items): (u64, u64), ids: Option<&str>, split: &Split) -> Result
     } else {
         return Ok(());
     };
-    Err(Fault::data(what).help("connect the pool that was drawn for this split"))
+    Err(Fault::data(what).help(OWN_POOL))
+}
+
+const OWN_POOL: &str = "connect the pool that was drawn for this split";
+
+/// Says how many of a pool's negatives are positives in the training part, and which is the first.
+fn seen(found: u64, all: usize, negatives: &str, (user, item): (u32, u32), split: &Split) -> Result<String> {
+    let (user, item) = (split.user_table()?.show(user), split.item_table()?.show(item));
+    Ok(format!(
+        "{found} of its {all} {negatives} are positives of their user in the training part, first item {item} of user {user}"
+    ))
 }

@@ -9,7 +9,9 @@ use crate::artifacts::dataset::{ITEMS, USERS};
 use crate::artifacts::frames::{Sink, Table, copy, has, named, read, save};
 use crate::artifacts::raw::RawTable;
 use crate::data::csr::Csr;
-use crate::data::frame::{CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, TIMESTAMP, USER, bools, dense_ids, slice};
+use crate::data::frame::{
+    CLEAN, FrameMeta, ITEM, RAW_ITEM, RAW_USER, RawIds, TIMESTAMP, USER, bools, dense_ids, raw_ids, slice,
+};
 use crate::data::remap::check_count;
 use crate::data::scan::{Bounds, Scan};
 use crate::stage::{Artifact, ArtifactDir, Class, Context, Fault, FileSpec, Result};
@@ -239,9 +241,27 @@ impl Split {
         ids_digest(&self.dir)
     }
 
-    /// BLAKE3 of the table of raw user ids, in hexadecimal: equal digests mean that equal dense ids are the same users.
-    pub fn users_digest(&self) -> Option<&str> {
-        self.dir.files.get(USERS).map(|file| file.digest.as_str())
+    /// BLAKE3 of the raw user ids in their order, in hexadecimal: equal digests mean that equal dense ids are the same users.
+    /// That of their file would be another one where only the items differ, whose number is in its footer.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn users_digest(&self) -> Result<String> {
+        let table = self.raw_users()?;
+        let mut hasher = blake3::Hasher::new();
+        match raw_ids(&table, RAW_USER)? {
+            RawIds::Int(ids) => {
+                hasher.update(b"integers");
+                ids.iter().for_each(|id| _ = hasher.update(&id.to_le_bytes()));
+            }
+            RawIds::Str(ids) => {
+                hasher.update(b"strings");
+                for id in ids.iter().flatten() {
+                    hasher.update(&(id.len() as u64).to_le_bytes()).update(id.as_bytes());
+                }
+            }
+        }
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// The training rows with all their columns.

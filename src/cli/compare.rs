@@ -21,7 +21,7 @@ use crate::stage::Artifact;
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     /// Only these stages; each is a `compare` stage, an evaluation, or one cell of it as `evaluate[factors=8]`
     #[arg(value_name = "STAGE")]
     stages: Vec<String>,

@@ -134,16 +134,19 @@ pub fn main() -> ExitCode {
 enum OnFailure {
     /// The report of a run of this pipeline.
     Report(common::FileArgs),
-    /// What went wrong.
-    Object,
+    /// What went wrong, and with which pipeline, if it is about one.
+    Object(Option<common::FileArgs>),
 }
 
 impl OnFailure {
     fn print(&self, failed: &exit::Failed) {
-        let found = match self {
+        let mut found = match self {
             Self::Report(file) => run::no_report(file, failed),
-            Self::Object => serde_json::json!({"ok": false, "error": failed.to_string()}),
+            Self::Object(_) => serde_json::json!({"ok": false, "error": failed.to_string()}),
         };
+        if let Self::Object(Some(file)) = self {
+            found["pipeline"] = file.file.display().to_string().into();
+        }
         print::json(&found, false);
     }
 }
@@ -151,22 +154,22 @@ impl OnFailure {
 impl Command {
     /// What to print when it fails, if JSON is promised.
     fn on_failure(&self) -> Option<OnFailure> {
-        let wanted = match self {
+        let (wanted, file) = match self {
             Self::Run(args) => return args.wants_json().then(|| OnFailure::Report(args.file.clone())),
-            Self::Plan(args) => args.json,
-            Self::Show(args) => args.json,
-            Self::Recommend(args) => args.model.json,
-            Self::Predict(args) => args.model.json,
-            Self::Compare(args) => args.json,
-            Self::Store(command) => command.wants_json(),
+            Self::Plan(args) => (args.json, Some(&args.file)),
+            Self::Show(args) => (args.json, Some(&args.file)),
+            Self::Recommend(args) => (args.model.json, Some(&args.model.file)),
+            Self::Predict(args) => (args.model.json, Some(&args.model.file)),
+            Self::Compare(args) => (args.json, Some(&args.file)),
+            Self::Store(command) => (command.wants_json(), None),
             Self::Check(_)
             | Self::Dag(_)
             | Self::Report(_)
             | Self::Schema(_)
             | Self::Init(_)
-            | Self::Completions(_) => false,
+            | Self::Completions(_) => (false, None),
         };
-        wanted.then_some(OnFailure::Object)
+        wanted.then(|| OnFailure::Object(file.cloned()))
     }
 }
 

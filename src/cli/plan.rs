@@ -21,7 +21,7 @@ const MOST_NAMED: usize = 6;
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -58,11 +58,22 @@ pub(super) fn show(graph: &Graph, world: &World, select: &SelectArgs, how: How) 
     let plan = plan(graph, world, &select.selection()).map_err(Failed::input)?;
     save_memo(&world.store);
     match how {
-        How::Json => print::json(&plan, false),
+        How::Json => print::json(&answer(&plan), false),
         How::Table => print::out(&text(&plan)),
         How::Reasons => print::out(&reasons(&plan)),
     }
     Ok(if plan.count(State::Error) > 0 { BAD_INPUT } else { OK })
+}
+
+/// The plan as JSON, which says like all answers whether all is well, and else what is not.
+fn answer(plan: &Plan) -> serde_json::Value {
+    let mut answer = serde_json::json!(plan);
+    let failed = plan.stages.iter().find(|stage| stage.state == State::Error);
+    answer["ok"] = failed.is_none().into();
+    if let Some(stage) = failed {
+        answer["error"] = format!("stage `{}` ({}): {}", stage.name, stage.kind, stage.why.join("; ")).into();
+    }
+    answer
 }
 
 /// What is not fresh, by reason. A change of one value may concern hundreds of cells, and is one change.

@@ -170,6 +170,9 @@ pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
     save_memo(&world.store);
     if args.json {
         failures(&report);
+        let failed = report.stages.iter().find_map(|stage| Some((stage, stage.error.as_ref()?)));
+        let failed = failed.map(|(stage, error)| format!("stage `{}` ({}): {error}", stage.name, stage.kind));
+        report.error = report.error.take().or(failed);
         print::json(&report, false);
     } else {
         print::out(&results::summary(&graph, &report));

@@ -21,7 +21,7 @@ use crate::stages::printable;
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     /// The stage, or one cell of it as `train[factors=8]`
     #[arg(value_name = "STAGE")]
     stage: String,

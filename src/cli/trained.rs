@@ -17,7 +17,7 @@ use crate::stages::Trained;
 #[derive(Debug, Args)]
 pub(super) struct TrainedArgs {
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     /// The stage that trained the model, or one cell of it as `train[factors=8]`
     #[arg(value_name = "STAGE")]
     stage: String,

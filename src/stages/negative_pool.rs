@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::pool::{EVAL, IDS, Pool, TRAIN};
+use crate::artifacts::pool::{DRAWN, EVAL, IDS, Pool, TRAIN};
 use crate::artifacts::split::{Split, SplitTables};
 use crate::data;
 use crate::data::csr::Csr;
@@ -118,7 +118,7 @@ impl Sampled {
 }
 
 impl Stage for NegativePool {
-    const KIND: &'static str = "negative_pool";
+    const KIND: &'static str = DRAWN;
     const ABOUT: &'static str = "draws negatives once for all that is compared";
     const CHANGES: &'static [&'static str] = &["first version", "which ids it is for"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];

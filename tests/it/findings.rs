@@ -228,6 +228,57 @@ fn a_pool_of_other_data_is_refused_even_if_it_has_the_same_size() {
 }
 
 #[test]
+fn a_pool_of_another_split_of_the_same_data_is_refused() {
+    let project = Project::new();
+    two_data_sets(
+        &project,
+        "  split_c: {kind: split, inputs: {dataset: ids_a}, strategy: leave_last_n, test_n: 1, valid_n: 3}\n  \
+         pool_c: {kind: negative_pool, inputs: {split: split_c}, exclude: train, eval: {negatives: 3}, train: {negatives: 1}}\n  \
+         wrong: {kind: evaluate, inputs: {model: popular_a, split: split_a, pool: pool_c}, k: [3]}\n  \
+         worse: {kind: train, inputs: {split: split_a, pool: pool_c}, model: {kind: gmf, factors: 2}, negatives: 1, epochs: 1}\n",
+    );
+    for (stage, what) in [("wrong", "candidates are positives"), ("worse", "training negatives are positives")] {
+        let said = project.ncf(&["run", "p.yaml", "--only", stage]).ends(2).err;
+        assert!(said.contains("the pool was drawn for another split: ") && said.contains(what), "{said}");
+        assert!(said.contains("in the training part, first item `"), "{said}");
+        assert!(said.contains("connect the pool that was drawn for this split"), "{said}");
+    }
+}
+
+#[test]
+fn users_are_the_same_where_only_items_were_filtered() {
+    let project = Project::new();
+    let few = (0..12).flat_map(|user| (0..8).map(move |n| (user, 1 + (user + n) % 12)));
+    let line = |(user, item): (u32, u32)| format!("{}\t{item}\t5\t{}\n", 1 + user, user * 100 + item);
+    // An item that three users have.
+    let rare = (0..3).map(|user| (user, 40));
+    project.write("a.tsv", few.chain(rare).map(line).collect::<String>());
+    let stages = |name: &str, filter: &str| {
+        format!(
+            "  rows_{name}: {{kind: filter, inputs: {{interactions: rows}}{filter}}}\n  \
+             ids_{name}: {{kind: remap, inputs: {{interactions: rows_{name}}}}}\n  \
+             split_{name}: {{kind: split, inputs: {{dataset: ids_{name}}}, strategy: leave_one_out, valid: false}}\n  \
+             popular_{name}: {{kind: fit, inputs: {{split: split_{name}}}, model: {{kind: popularity}}}}\n  \
+             {name}: {{kind: evaluate, inputs: {{model: popular_{name}, split: split_{name}}}, k: [3]}}\n"
+        )
+    };
+    project.write(
+        "p.yaml",
+        format!(
+            "name: two\nstages:\n  rows: {{kind: read, path: a.tsv}}\n{}{}  \
+             results: {{kind: compare, inputs: {{runs: [one, other]}}, baseline: one, tests: [{{over: users, test: wilcoxon}}]}}\n",
+            stages("one", ", min_item_interactions: 1"),
+            stages("other", ", min_item_interactions: 4"),
+        ),
+    );
+    let said = project.ncf(&["run", "p.yaml"]).ends(0).err;
+    assert!(!said.contains("different users"), "{said}");
+    assert!(said.contains("the users, items or positives that they are evaluated on"), "{said}");
+    let found = json(&project, "outputs/two/results/results.json");
+    assert!(found["tests"].as_array().unwrap().iter().all(|test| test["n"] == 12), "{found}");
+}
+
+#[test]
 fn users_of_different_data_are_not_paired() {
     let project = Project::new();
     two_data_sets(

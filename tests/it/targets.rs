@@ -109,15 +109,20 @@ fn events_that_cannot_be_written_down_are_told_of_at_the_end() {
 #[test]
 fn whoever_asks_for_json_gets_it_of_a_failure_too() {
     let project = project();
-    for (args, said) in [
-        (&["plan", "none.yaml", "--json"][..], "none.yaml"),
-        (&["show", "p.yaml", "nothing", "--json"], "nothing"),
-        (&["compare", "p.yaml", "--json"], "no results yet"),
-        (&["store", "ls", "--json", "--store", "none"], "there is no store"),
+    project.write("gone.yaml", "name: gone\nstages:\n  rows: {kind: read, path: none.tsv}\n");
+    for (args, said, pipeline) in [
+        (&["plan", "none.yaml", "--json"][..], "none.yaml", Some("none.yaml")),
+        (&["show", "p.yaml", "nothing", "--json"], "nothing", Some("p.yaml")),
+        (&["compare", "p.yaml", "--json"], "no results yet", Some("p.yaml")),
+        (&["store", "ls", "--json", "--store", "none"], "there is no store", None),
+        (&["plan", "gone.yaml", "--json"], "none.tsv", Some("gone")),
+        (&["run", "gone.yaml", "--json"], "none.tsv", Some("gone")),
     ] {
         let answer = project.ncf(args).ends(2).json();
         assert!(answer["ok"] == false && answer["error"].as_str().unwrap().contains(said), "{args:?}: {answer}");
+        assert_eq!(answer.get("pipeline").and_then(|name| name.as_str()), pipeline, "{args:?}: {answer}");
     }
+    assert_eq!(project.ncf(&["plan", "p.yaml", "--json"]).ends(0).json()["ok"], true);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 mod draw;
 mod file;
 
+use rayon::prelude::*;
+
+use crate::csr::Csr;
 use crate::{Fault, Result};
 
 pub use draw::{Draw, Drawn, EvalPool, ShortPool, TrainPool, Window};
@@ -77,6 +80,31 @@ impl Pool {
     pub fn candidates(&self, user: u32) -> Option<&[u32]> {
         let k = self.users.binary_search(&user).ok()?;
         Some(&self.items[self.offsets[k]..self.offsets[k + 1]])
+    }
+
+    /// How many candidates are among these interactions of their user, and the first of them: user and item.
+    pub fn among(&self, known: &Csr) -> (u64, Option<(u32, u32)>) {
+        let of = |k: usize| {
+            let (user, list) = (self.users[k], &self.items[self.offsets[k]..self.offsets[k + 1]]);
+            let row = if user < known.n_users() { known.row(user) } else { &[] };
+            let mut found = (0, None);
+            let mut add = |item: u32, times: usize| {
+                found.0 += times as u64;
+                found.1 = found.1.or((times > 0).then_some((user, item)));
+            };
+            // Those of the shorter are looked up in the longer, so that large pools cost little beside their ranking.
+            if row.len() < list.len() {
+                for &item in row {
+                    let later = &list[list.partition_point(|candidate| *candidate < item)..];
+                    add(item, later.iter().take_while(|candidate| **candidate == item).count());
+                }
+            } else {
+                list.iter().for_each(|item| add(*item, usize::from(row.binary_search(item).is_ok())));
+            }
+            found
+        };
+        let lists = (0..self.users.len()).into_par_iter().with_min_len(64).map(of);
+        lists.reduce(|| (0, None), |one, other| (one.0 + other.0, one.1.or(other.1)))
     }
 
     /// All lists, by user.

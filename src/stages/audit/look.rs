@@ -40,7 +40,7 @@ pub(super) fn look(split: &Split, pool: Option<&Pool>, on: Part, k: u32) -> Resu
     let ranked = if on == Part::Test { &test } else { &valid };
     let mask = if on == Part::Test { Mask::TrainValid } else { Mask::Train };
     if let Some(pool) = pool {
-        pool.check_split(split)?;
+        pool.check_ids(split)?;
         let positives = told(&positives_among(pool.lists(), &parts), |found| {
             let part = PARTS[found.part];
             json!({"user": names.users.value(found.user), "item": names.items.value(found.item), "part": part})

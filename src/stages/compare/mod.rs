@@ -288,7 +288,11 @@ fn doubts(runs: &[(&Input, Metrics)]) -> Vec<String> {
         }
     }
     let said = doubts.into_iter().map(|(what, run, runs)| {
-        let more = if runs > 1 { format!(", and so do {} more", runs - 1) } else { String::new() };
+        let more = match runs - 1 {
+            0 => String::new(),
+            1 => ", and so does 1 more".to_owned(),
+            more => format!(", and so do {more} more"),
+        };
         format!("`{}` and `{run}` differ in {what}{more}", first.stage)
     });
     said.collect()

@@ -18,7 +18,7 @@ use crate::eval::{self, Audience, Candidates, Counts, Evaluation, Fame, Place, P
 use crate::metric::{Measure, Metric};
 use crate::model::AnyModel;
 use crate::model::scorer::Scorer;
-use crate::stage::{Connections, Context, Measures, Output, ParamError, Port, Result, Stage};
+use crate::stage::{Connections, Context, Fault, Measures, Output, ParamError, Port, Result, Stage};
 use crate::stages::device::Gpu;
 use crate::stages::evaluate::report::Found;
 
@@ -132,6 +132,7 @@ impl Stage for Evaluate {
         "first version",
         "coverage, Gini index and popularity of the lists of full ranking",
         "the digest of the table of users",
+        "the digest of users, by their raw ids",
     ];
     const INPUTS: &'static [Port] =
         &[Port::one::<Model>("model"), Port::one::<Split>("split"), Port::optional::<Pool>("pool")];
@@ -180,8 +181,8 @@ impl Stage for Evaluate {
         let split: Split = context.input("split")?;
         model.check_split(&split)?;
         let pool: Option<Pool> = context.optional("pool")?;
-        pool.as_ref().map_or(Ok(()), |pool| pool.check_split(&split))?;
         let train = split.train.csr()?;
+        pool.as_ref().map_or(Ok(()), |pool| pool.check_split(&split, &train, context))?;
         let valid = split.valid.csr()?;
         let test = split.test.csr()?;
         let positives = if self.on == Part::Test { &test } else { &valid };
@@ -199,13 +200,13 @@ impl Stage for Evaluate {
         let counts = Counts::of(positives, &train);
         let rounds = 1 + u64::from(self.popularity_baseline);
         context.progress().start(Some(rounds * counts.evaluated as u64), "users");
-        let evaluation = match on_gpu(&model, &task, context)? {
+        let evaluation = match on_gpu(&model, &task, &split, context)? {
             Some(evaluation) => evaluation,
-            None => evaluate(model.scorer(&train)?.as_ref(), &task, context)?,
+            None => evaluate(model.scorer(&train)?.as_ref(), &task, &split, context)?,
         };
         let popularity = self
             .popularity_baseline
-            .then(|| evaluate(&Popularity::new(counts.users, &train.item_counts()), &task, context))
+            .then(|| evaluate(&Popularity::new(counts.users, &train.item_counts()), &task, &split, context))
             .transpose()?;
         let found = Found {
             measures: &measures,
@@ -236,21 +237,28 @@ impl Stage for Evaluate {
             counts: user_counts(counts),
             tie_rule: TIE_RULE.to_owned(),
             pool_digest: context.inputs("pool").first().and_then(|pool| Pool::digest(&pool.dir)),
-            users_digest: split.users_digest().map(str::to_owned),
+            users_digest: Some(split.users_digest()?),
             chosen_on: model.chosen_on.clone(),
         };
         metrics.write(found.per_user(positives), Self::KIND, context)
     }
 }
 
-fn evaluate(scorer: &dyn Scorer, task: &Task<'_>, context: &Context<'_>) -> Result<Evaluation> {
+/// The error with raw ids, which are those that a user knows.
+pub(super) fn told(error: &eval::Error, split: &Split) -> Fault {
+    let user = |id: u32| split.user_table().map_or_else(|_| id.to_string(), |table| table.show(id));
+    let item = |id: u32| split.item_table().map_or_else(|_| id.to_string(), |table| table.show(id));
+    Fault { message: error.naming(&user, &item), ..Fault::from(error.clone()) }
+}
+
+fn evaluate(scorer: &dyn Scorer, task: &Task<'_>, split: &Split, context: &Context<'_>) -> Result<Evaluation> {
     let progress = context.progress();
     let watch = Watch { advance: &|users| progress.advance(users), stop: &|| context.cancel().is_cancelled() };
-    Ok(eval::evaluate(scorer, task, &watch)?)
+    eval::evaluate(scorer, task, &watch).map_err(|error| told(&error, split))
 }
 
 /// The evaluation on the GPU of the run, if it has one that can do it; else says why not.
-fn on_gpu(model: &Model, task: &Task<'_>, context: &Context<'_>) -> Result<Option<Evaluation>> {
+fn on_gpu(model: &Model, task: &Task<'_>, split: &Split, context: &Context<'_>) -> Result<Option<Evaluation>> {
     let Some(gpu) = Gpu::of(context) else { return Ok(None) };
     let tower = match &model.config.model {
         AnyModel::Trained(model) => model.tower(),
@@ -261,7 +269,7 @@ fn on_gpu(model: &Model, task: &Task<'_>, context: &Context<'_>) -> Result<Optio
             let progress = context.progress();
             let watch = Watch { advance: &|users| progress.advance(users), stop: &|| context.cancel().is_cancelled() };
             let ranked = Ranked { tower, catalogue: model.config.catalogue(), weights: &model.weights };
-            eval::evaluate_on(&gpu.offer(), ranked, task, &watch)?
+            eval::evaluate_on(&gpu.offer(), ranked, task, &watch).map_err(|error| told(&error, split))?
         }
         None => Place::Processor(format!("the GPU's kernels do not know {}", model.config.model.name())),
     };

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::artifacts::model::History;
 use crate::artifacts::split::SplitFrames;
-use crate::data::frame::{self, FrameMeta, ITEM, USER};
+use crate::data::dictionary::RawValues;
+use crate::data::frame::{self, FrameMeta, ITEM, RAW_ITEM, RAW_USER, USER};
 use crate::data::pool;
+use crate::data::remap::names;
 use crate::model::{Config, Weights};
-use crate::stage::{Artifact, ArtifactDir, Connected, ContextParts, Input, Note};
+use crate::stage::{Artifact, ArtifactDir, Class, Connected, ContextParts, Input, Note};
 
 const USERS: usize = 3;
 const ITEMS: usize = 5;
@@ -50,7 +52,11 @@ fn split(root: &Path) -> (String, Vec<Input>) {
         let train = pairs(&[(0, 0), (0, 1), (1, 0), (2, 1)]);
         let (valid, test) = (pairs(&[(0, 2)]), pairs(&[(0, 3), (1, 4)]));
         let parts = SplitFrames { train: &train, valid: &valid, test: &test };
-        Split::write_parts(parts, &FrameMeta::of("split").sized(USERS, ITEMS), context).unwrap();
+        let meta = FrameMeta::of("split").sized(USERS, ITEMS);
+        Split::write_parts(parts, &meta, context).unwrap();
+        let users = names(USER, RAW_USER, RawValues::Int((100..100 + USERS as i64).collect())).unwrap();
+        let items = names(ITEM, RAW_ITEM, RawValues::Str(["a", "b", "c", "d", "e"].map(str::to_owned).into())).unwrap();
+        Split::write_ids(&users, &items, &meta, context).unwrap();
     })
 }
 
@@ -75,12 +81,40 @@ fn model(root: &Path, scores: [f32; ITEMS]) -> (String, Vec<Input>) {
     })
 }
 
-/// Two candidates each for the users with a test positive.
+/// Two published candidates each for the users with a test positive; user 0 has one of them in training.
 fn pool(root: &Path) -> (String, Vec<Input>) {
+    pool_of(root, "read_split", &[0, 1])
+}
+
+fn pool_of(root: &Path, kind: &str, users: &[u32]) -> (String, Vec<Input>) {
     input(root, "pool", |context| {
-        let lists = pool::Pool::new(USERS as u32, ITEMS as u32, vec![0, 1], vec![0, 2, 4], vec![0, 4, 1, 2]).unwrap();
-        Pool::write(&lists, &FrameMeta::of("negative_pool").sized(USERS, ITEMS), context).unwrap();
+        let ends = [0, 2, 4][..=users.len()].to_vec();
+        let items = [0, 4, 1, 2][..2 * users.len()].to_vec();
+        let lists = pool::Pool::new(USERS as u32, ITEMS as u32, users.to_vec(), ends, items).unwrap();
+        Pool::write(&lists, &FrameMeta::of(kind).sized(USERS, ITEMS), context).unwrap();
     })
+}
+
+#[test]
+fn candidates_in_training_are_an_error_if_drawn_here_and_a_warning_if_published() {
+    let found = |kind: &str| {
+        let root = tempfile::tempdir().unwrap();
+        run(json!({}), [model(root.path(), [0.0; ITEMS]), split(root.path()), pool_of(root.path(), kind, &[0, 1])])
+    };
+    let what = "1 of its 4 candidates are positives of their user in the training part, first item `a` of user `100`";
+    let error = found("negative_pool").err().unwrap();
+    assert_eq!((error.message, error.class), (format!("the pool was drawn for another split: {what}"), Class::Data));
+    assert!(
+        found("read_split").unwrap().warnings.contains(&format!("{what}; they are ranked as if they were negatives"))
+    );
+}
+
+#[test]
+fn a_user_without_candidates_is_named_by_the_raw_id() {
+    let root = tempfile::tempdir().unwrap();
+    let inputs = [model(root.path(), [0.0; ITEMS]), split(root.path()), pool_of(root.path(), "read_split", &[0])];
+    let error = run(json!({}), inputs).err().unwrap();
+    assert_eq!(error.message, "the pool has no candidates for user `101`, who has held-out positives");
 }
 
 struct Ran {
@@ -150,7 +184,12 @@ fn both_protocols_and_the_baseline_are_reported() {
         assert_eq!(name, expected_name);
         assert!((mean - expected).abs() < 1e-15, "{name} is {mean}, not {expected}");
     }
-    assert_eq!(ran.warnings, [""; 0]);
+    // The pool is a published one.
+    assert!(
+        ran.warnings.len() == 1 && ran.warnings[0].ends_with("ranked as if they were negatives"),
+        "{:?}",
+        ran.warnings
+    );
 }
 
 #[test]
@@ -209,7 +248,7 @@ fn scores_that_overflow_stop_the_stage_as_failed() {
     let split = split(root.path());
     let error = run(json!({}), [model(root.path(), [f32::MAX; ITEMS]), split]).err().unwrap();
     assert_eq!(error.class, crate::stage::Class::Failed, "{error}");
-    assert_eq!(error.message, "the score of user 0 and item 0 is inf");
+    assert_eq!(error.message, "the score of user `100` and item `a` is inf");
 }
 
 #[test]

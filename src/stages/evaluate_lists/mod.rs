@@ -100,7 +100,8 @@ fn lengths() -> Vec<usize> {
 impl Stage for EvaluateLists {
     const KIND: &'static str = "evaluate_lists";
     const ABOUT: &'static str = "gives recommendations of another program the metrics of full ranking";
-    const CHANGES: &'static [&'static str] = &["first version", "the digest of the table of users"];
+    const CHANGES: &'static [&'static str] =
+        &["first version", "the digest of the table of users", "the digest of users, by their raw ids"];
     const INPUTS: &'static [Port] = &[Port::one::<Split>("split")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Metrics>("metrics")];
 
@@ -188,7 +189,7 @@ impl Stage for EvaluateLists {
             counts: user_counts(Counts::of(positives, &train)),
             tie_rule: TIE_RULE.to_owned(),
             pool_digest: None,
-            users_digest: split.users_digest().map(str::to_owned),
+            users_digest: Some(split.users_digest()?),
             chosen_on: None,
         };
         let held_out = table.users.iter().map(|&user| positives.row(user).len() as u32).collect();

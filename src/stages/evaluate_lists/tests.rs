@@ -104,7 +104,8 @@ fn files_that_cannot_be_lists_are_refused_in_the_words_of_lists() {
     // Settings that other stages have and this one has not.
     assert_eq!(help, "ranks are whole numbers: write them so");
     let (_, help) = refused("user,item,rank\n100,e,1\n100,d,second\n", json!({}));
-    assert_eq!(help, "check `format` and `columns`, that the file is UTF-8, and put such lines right");
+    let or = "or check `format` and `columns`, that the file is UTF-8, and put such lines right";
+    assert_eq!(help, format!("ranks are whole numbers: write them so, {or}"));
     let (_, help) = refused("user,item,score\n100,e,0.5\n", json!({}));
     assert!(help.ends_with("for lists in the order of a score set `columns: {score: score}`"), "{help}");
     let (message, help) = refused("user,item,rank\n0,e,1\n", json!({}));

@@ -9,15 +9,17 @@ use crate::metric::Measure;
 use crate::model::scorer::Scorer;
 use crate::model::{Catalogue, Weights};
 use crate::stage::{Context, Fault, Result};
+use crate::stages::evaluate::told;
 use crate::train::{Criterion, OnDevice, Part, Recipe};
 
 /// Says what a model is worth in between.
 pub(super) struct Judge<'a> {
     recipe: &'a Recipe,
+    split: &'a Split,
     /// What it is judged by.
     pub(super) part: &'a Rows,
     positives: Csr,
-    train: Csr,
+    pub(super) train: Csr,
     /// The rest of what was known at the time of the part.
     known: Option<Csr>,
     candidates: Option<Pool>,
@@ -31,16 +33,17 @@ impl<'a> Judge<'a> {
             Part::Valid => (&split.valid, None),
             Part::Test => (&split.test, Some(split.valid.csr()?)),
         };
+        let train = split.train.csr()?;
         // The loss has negatives of its own.
         let (measures, candidates) = match &rules.metric {
             Criterion::Metric(name) => {
                 let candidates: Option<Pool> = context.optional("candidates")?;
-                candidates.as_ref().map_or(Ok(()), |pool| pool.check_split(split))?;
+                candidates.as_ref().map_or(Ok(()), |pool| pool.check_split(split, &train, context))?;
                 (Measure::parse(name).into_iter().collect(), candidates)
             }
             Criterion::Loss => (Vec::new(), None),
         };
-        Ok(Self { recipe, part, positives: part.csr()?, train: split.train.csr()?, known, candidates, measures })
+        Ok(Self { recipe, split, part, positives: part.csr()?, train, known, candidates, measures })
     }
 
     /// The part's positives, ranked among the candidates that are connected, or among all items that were not known.
@@ -69,10 +72,7 @@ impl<'a> Judge<'a> {
             let scorer = model.scorer(catalogue, weights, &Trained(seen)).map_err(Fault::failed)?;
             self.task(|task| eval::evaluate(scorer.as_ref() as &dyn Scorer, task, &watch))
         };
-        let found = found.map_err(|error| match error {
-            eval::Error::Cancelled => Fault::cancelled(),
-            error => Fault::failed(&error),
-        })?;
+        let found = found.map_err(|error| told(&error, self.split))?;
         let mean = found.sampled.as_ref().or(found.full.as_ref()).and_then(|table| table.mean(0));
         mean.map(|(mean, _)| mean)
             .ok_or_else(|| Fault::data(format!("`{name}` is not defined for any user of the part that is held out")))

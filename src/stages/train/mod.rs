@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::model::{Denoising, History, Model};
 use crate::artifacts::pool::Pool;
 use crate::artifacts::split::{Pairs as Rows, Split};
+use crate::data::csr::Csr;
 use crate::eval;
 use crate::metric::Measure;
 use crate::model::{self, Catalogue, Config, ModelSpec, Weights};
@@ -128,7 +129,7 @@ impl Stage for Train {
         let Beginning { weights: start, chosen_on: start_chosen_on, begun_on } = beginning(recipe, &split, context)?;
         let judge = Judge::new(recipe, &split, context)?;
         let clean = if recipe.loss.is_denoising() { split.train_clean()? } else { None };
-        let pool = pool(&split, context)?;
+        let pool = pool(&split, &judge.train, context)?;
         let data = Data {
             catalogue,
             train: Pairs { users: &split.train.users, items: &split.train.items },
@@ -230,9 +231,9 @@ fn elsewhere(model: &Model, split: &Split) -> Option<String> {
 }
 
 /// The training negatives of the pool, if one is connected.
-fn pool(split: &Split, context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+fn pool(split: &Split, train: &Csr, context: &Context<'_>) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
     let Some(pool) = context.inputs("pool").first() else { return Ok(None) };
-    let negatives = Pool::training(&pool.dir, split)?;
+    let negatives = Pool::training(&pool.dir, split, train)?;
     negatives.map(Some).ok_or_else(|| {
         Fault::data(format!("the pool of stage `{}` has no training negatives", pool.stage))
             .help("add `train: {negatives: 4}` to that stage, or leave `pool` out to draw them in each epoch")

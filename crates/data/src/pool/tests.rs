@@ -243,3 +243,15 @@ fn lists_that_do_not_fit_are_refused() {
     assert_eq!(message(&[0], &[0, 2], &[2, 1]), "the candidates of user 0 are not in ascending order");
     assert_eq!(message(&[0], &[0, 1], &[5]), "item id 5, a candidate of user 0, is not below the number of items, 5");
 }
+
+#[test]
+fn candidates_among_positives_are_counted_with_the_first() {
+    // Lists longer and shorter than the rows, with repetitions, and users without either.
+    let known = csr(&[[1, 4, 7].into(), [0, 1, 2, 3, 5, 8].into(), BTreeSet::new(), [6].into()], 12);
+    let pool = |users: &[u32], offsets: &[usize], items: &[u32]| {
+        Pool::new(5, 12, users.to_vec(), offsets.to_vec(), items.to_vec()).unwrap().among(&known)
+    };
+    assert_eq!(pool(&[0, 2, 3, 4], &[0, 4, 5, 6, 7], &[0, 2, 3, 5, 6, 7, 6]), (0, None));
+    assert_eq!(pool(&[0, 1], &[0, 5, 7], &[2, 4, 4, 4, 9, 4, 8]), (4, Some((0, 4))));
+    assert_eq!(pool(&[1, 3], &[0, 3, 4], &[4, 5, 8, 6]), (3, Some((1, 5))));
+}

@@ -200,22 +200,19 @@ fn find_layout(first: &mut Batch, name: &str, options: &Options, quote: Option<u
 fn remedy(bad: &BadLines, all: bool, unit: &str, options: &Options) -> String {
     let Some(first) = bad.first.first() else { return check_or_skip(unit) };
     let is = |what: &str| first.what.ends_with(what);
-    if all && first.what.starts_with("timestamp") && is("is not a whole number") {
-        return "times are whole numbers of seconds since 1970, or of what `timestamp_unit` says: write them so"
-            .to_owned();
+    let may_be_header = !all && !options.header && unit == "line" && bad.count == 1 && first.line == 1;
+    if may_be_header && first.what.contains(" is not a") {
+        return format!("if line 1 names the columns, set `header: true`; else {}", check_or_skip(unit));
+    }
+    if first.what.starts_with("timestamp") && is("is not a whole number") {
+        let rule = "times are whole numbers of seconds since 1970, or of what `timestamp_unit` says: write them so";
+        return if all { rule.to_owned() } else { format!("{rule}, or {}", check_or_skip(unit)) };
     }
     if all && is("is not a plain 64-bit integer") {
         return "set `ids: string`, or `ids: auto`".to_owned();
     }
-    if all {
-        // Leaving all of them out would leave nothing.
-        return "check `format`, `columns` and `encoding`".to_owned();
-    }
-    let may_be_header = !options.header && unit == "line" && bad.count == 1 && first.line == 1;
-    if may_be_header && first.what.contains(" is not a") {
-        return format!("if line 1 names the columns, set `header: true`; else {}", check_or_skip(unit));
-    }
-    check_or_skip(unit)
+    // Leaving all of them out would leave nothing.
+    if all { "check `format`, `columns` and `encoding`".to_owned() } else { check_or_skip(unit) }
 }
 
 /// What to do about bad lines or rows.

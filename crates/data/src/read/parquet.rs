@@ -11,6 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use arrow::error::ArrowError;
+use arrow::util::display::array_value_to_string;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -192,6 +193,8 @@ impl Parser<'_> {
 struct Values {
     array: ArrayRef,
     meaning: Meaning,
+    /// As they stand in the file, for messages.
+    stored: ArrayRef,
 }
 
 /// What the values of an array are.
@@ -232,7 +235,7 @@ impl Values {
             kind if kind.is_integer() => (Meaning::Int, DataType::Int64),
             _ => (Meaning::Text, DataType::LargeUtf8),
         };
-        Ok(Self { array: cast(array, &wide)?, meaning })
+        Ok(Self { array: cast(array, &wide)?, meaning, stored: array.clone() })
     }
 
     fn present(&self, row: usize) -> Result<(), String> {
@@ -272,7 +275,10 @@ impl Values {
         self.present(row)?;
         // All ratings are made singles.
         let value = self.array.as_primitive::<Float32Type>().value(row);
-        field::finite(value).map_err(|()| format!("{value} is not a finite number of single precision"))
+        field::finite(value).map_err(|()| {
+            let stored = array_value_to_string(&self.stored, row).unwrap_or_else(|_| value.to_string());
+            format!("{stored} is not a finite number of single precision")
+        })
     }
 
     fn timestamp(&self, row: usize, unit: TimestampUnit) -> Result<i64, String> {

@@ -196,6 +196,10 @@ fn what_to_do_about_bad_lines_fits_them() {
     let help = |text: &[u8], options: &Options| outcome(text, options).rsplit_once("help: ").unwrap().1.to_owned();
     let dates = help(b"1\t2\t3\t1997-12-04\n1\t3\t3\t1997-12-05\n", &tsv);
     assert!(dates.starts_with("times are whole numbers of seconds"), "{dates}");
+    let one = help(b"1\t2\t3\t4\n1\t3\t3\t4.9\n", &tsv);
+    assert!(one.starts_with("times are whole numbers of seconds") && one.contains("on_bad_line: skip"), "{one}");
+    let header = help(b"who\twhat\t3\twhen\n1\t2\t3\t4\n", &tsv);
+    assert!(header.starts_with("if line 1 names the columns"), "{header}");
     let integers = Options { ids: IdKind::Integer, ..Options::new(Format::Tsv) };
     assert_eq!(help(b"a\tb\t3\t4\n", &integers), "set `ids: string`, or `ids: auto`");
     assert_eq!(help(b"1\t2\tx\t4\n", &tsv), "check `format`, `columns` and `encoding`");

@@ -78,6 +78,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What happened, with the names of users and items that their dense ids stand for.
+    pub fn naming(&self, of_user: &dyn Fn(u32) -> String, of_item: &dyn Fn(u32) -> String) -> String {
+        match self {
+            Self::NotFinite { user, item, score } => {
+                format!("the score of user {} and item {} is {score}", of_user(*user), of_item(*item))
+            }
+            Self::NoCandidates { user } => {
+                format!("the pool has no candidates for user {}, who has held-out positives", of_user(*user))
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let class = match error {
