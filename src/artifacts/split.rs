@@ -252,7 +252,9 @@ impl Split {
         match raw_ids(&table, RAW_USER)? {
             RawIds::Int(ids) => {
                 hasher.update(b"integers");
-                ids.iter().for_each(|id| _ = hasher.update(&id.to_le_bytes()));
+                for id in ids {
+                    hasher.update(&id.to_le_bytes());
+                }
             }
             RawIds::Str(ids) => {
                 hasher.update(b"strings");

@@ -99,7 +99,9 @@ impl Pool {
                     add(item, later.iter().take_while(|candidate| **candidate == item).count());
                 }
             } else {
-                list.iter().for_each(|item| add(*item, usize::from(row.binary_search(item).is_ok())));
+                for item in list {
+                    add(*item, usize::from(row.binary_search(item).is_ok()));
+                }
             }
             found
         };

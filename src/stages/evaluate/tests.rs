@@ -247,7 +247,7 @@ fn scores_that_overflow_stop_the_stage_as_failed() {
     let root = tempfile::tempdir().unwrap();
     let split = split(root.path());
     let error = run(json!({}), [model(root.path(), [f32::MAX; ITEMS]), split]).err().unwrap();
-    assert_eq!(error.class, crate::stage::Class::Failed, "{error}");
+    assert_eq!(error.class, Class::Failed, "{error}");
     assert_eq!(error.message, "the score of user `100` and item `a` is inf");
 }
 
@@ -260,7 +260,7 @@ fn a_part_without_positives_is_refused() {
         Split::write_parts(parts, &FrameMeta::of("split").sized(USERS, ITEMS), context).unwrap();
     });
     let error = run(json!({}), [model(root.path(), [0.0; ITEMS]), empty]).err().unwrap();
-    assert_eq!(error.class, crate::stage::Class::Data);
+    assert_eq!(error.class, Class::Data);
     assert_eq!(error.message, "no user has a held-out positive, so there is nothing to rank");
 }
 
