@@ -58,8 +58,11 @@ pub struct Read {
 impl Stage for Read {
     const KIND: &'static str = "read";
     const ABOUT: &'static str = "reads interactions from a file of one of many formats";
-    const CHANGES: &'static [&'static str] =
-        &["first version", "where bad lines are left out, the first line may be one of them"];
+    const CHANGES: &'static [&'static str] = &[
+        "first version",
+        "where bad lines are left out, the first line may be one of them",
+        "times of Parquet in 96 bits that are past 64 bits of nanoseconds",
+    ];
     const INPUTS: &'static [Port] = &[Port::optional::<Files>("files")];
     const OUTPUTS: &'static [Output] = &[Output::of::<Interactions>("interactions")];
 

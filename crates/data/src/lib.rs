@@ -28,5 +28,6 @@ pub mod scan;
 pub mod split;
 mod stream;
 pub mod synthesize;
+mod thrift;
 
 pub use ncf_pipe_fault::{Class, Fault, Result};

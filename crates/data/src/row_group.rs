@@ -10,8 +10,10 @@ use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
-use parquet::file::metadata::FooterTail;
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader};
 
+use crate::thrift::{Kind, Thrift};
 use crate::{Fault, Result};
 
 /// What every Parquet file begins with.
@@ -31,6 +33,111 @@ pub(crate) fn footer(size: u64, tail: [u8; TAIL], damaged: Damaged<'_>) -> Resul
     let end = size.checked_sub(TAIL as u64).ok_or_else(|| damaged(&"it is too short"))?;
     let start = end.checked_sub(length).ok_or_else(|| damaged(&"its footer is longer than the file"))?;
     Ok(start..end)
+}
+
+/// How deep columns may be nested: the decoder goes down by calls.
+const DEEPEST: usize = 100;
+
+/// Decodes a footer, without its length and magic, whose schema it has looked at before: the decoder sets memory aside for as
+/// many children as a column states, and goes as deep as they are nested, which ends the process.
+///
+/// # Errors
+/// When it is damaged, or columns are nested too deep. May panic on damaged files: see [`guarded`].
+pub(crate) fn metadata(footer: &[u8], damaged: Damaged<'_>) -> Result<ParquetMetaData> {
+    let mut schema = Ok(());
+    let whole = Thrift::new(footer).fields(|thrift, number, kind| {
+        // `FileMetaData.schema`, once.
+        if (number, kind) == (2, Kind::LIST) && schema.is_ok() {
+            schema = look_at_schema(thrift)?;
+            return Some(true);
+        }
+        Some(false)
+    });
+    schema.and(whole.ok_or("its footer is no structure of Parquet")).map_err(|reason| damaged(&reason))?;
+    ParquetMetaDataReader::decode_metadata(footer).map_err(|error| damaged(&error))
+}
+
+/// Looks at a list of `SchemaElement`, a tree in the order of its nodes. `None` is what is no such list.
+fn look_at_schema(thrift: &mut Thrift<'_>) -> Option<Result<(), &'static str>> {
+    let (kind, n) = thrift.list()?;
+    if kind != Kind::STRUCT {
+        return None;
+    }
+    let mut found = Ok(());
+    // How many children are still to come, level by level.
+    let mut open: Vec<i64> = Vec::new();
+    for place in 0..n {
+        let mut children = 0;
+        thrift.fields(|thrift, number, kind| {
+            if (number, kind) == (5, Kind::I32) {
+                children = thrift.integer()?;
+                return Some(true);
+            }
+            Some(false)
+        })?;
+        if children > (n - place - 1) as i64 {
+            found = found.and(Err("a column states more children than there are"));
+        }
+        if let Some(last) = open.last_mut() {
+            *last -= 1;
+        }
+        if children > 0 {
+            open.push(children);
+        }
+        while open.last().is_some_and(|rest| *rest <= 0) {
+            open.pop();
+        }
+        if open.len() > DEEPEST {
+            found = found.and(Err("its columns are nested too deep"));
+            // What is nested deeper need not be counted.
+            open.truncate(DEEPEST);
+        }
+    }
+    Some(found)
+}
+
+/// Refuses a column whose dictionary states more values than it has bytes: the decoder would set memory aside for them.
+fn look_at_pages(chunk: &[u8], column: &ColumnChunkMetaData, damaged: Damaged<'_>) -> Result<()> {
+    const DICTIONARY: i64 = 2;
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        let mut header = Thrift::new(rest);
+        let (mut page, mut unpacked, mut packed, mut values) = (0, 0, 0, 0);
+        let read = header.fields(|thrift, number, kind| {
+            let place = match (number, kind) {
+                (1, Kind::I32) => &mut page,
+                (2, Kind::I32) => &mut unpacked,
+                (3, Kind::I32) => &mut packed,
+                // `DictionaryPageHeader`, in which the first field is the number of values.
+                (7, Kind::STRUCT) => {
+                    thrift.fields(|thrift, number, kind| {
+                        if (number, kind) == (1, Kind::I32) {
+                            values = thrift.integer()?;
+                            return Some(true);
+                        }
+                        Some(false)
+                    })?;
+                    return Some(true);
+                }
+                _ => return Some(false),
+            };
+            *place = thrift.integer()?;
+            Some(true)
+        });
+        let next = usize::try_from(packed).ok().and_then(|packed| header.rest().get(packed..));
+        // What cannot be read is refused by the decoder, with a better reason.
+        let (Some(()), Some(next)) = (read, next) else { return Ok(()) };
+        let bytes = if column.compression() == Compression::UNCOMPRESSED { packed } else { unpacked };
+        if page == DICTIONARY && values > bytes {
+            let what = format!(
+                "the dictionary of column `{}` states {values} values in {bytes} bytes",
+                column.column_path().string()
+            );
+            return Err(damaged(&what));
+        }
+        rest = next;
+    }
+    Ok(())
 }
 
 /// Turns panics into errors: decoders have been seen to panic on damaged files.
@@ -62,6 +169,17 @@ impl RowGroup<'_> {
     ) -> Result<()> {
         let Self { metadata, index, damaged } = *self;
         let outside = || damaged(&"a column lies outside of the file");
+        let wanted: Vec<usize> = wanted.into_iter().collect();
+        let group = metadata.metadata().row_group(index);
+        for (leaf, column) in group.columns().iter().enumerate() {
+            if wanted.contains(&metadata.parquet_schema().get_column_root_idx(leaf)) {
+                let (start, length) = column.byte_range();
+                // What is not there is refused when the decoder asks for it.
+                if let Some(chunk) = start.checked_add(length).and_then(|end| bytes(&(start..end))) {
+                    look_at_pages(chunk, column, damaged)?;
+                }
+            }
+        }
         let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
             .with_row_groups(vec![index])
             .with_projection(ProjectionMask::roots(metadata.parquet_schema(), wanted))
@@ -85,7 +203,7 @@ impl RowGroup<'_> {
                 // Asking for the same bytes again would go on for ever.
                 DecodeResult::NeedsData(_) => return Err(outside()),
                 DecodeResult::Finished => {
-                    let stated = metadata.metadata().row_group(index).num_rows();
+                    let stated = group.num_rows();
                     let what = || damaged(&format!("row group {index} has {found} rows instead of {stated}"));
                     return if found == stated { Ok(()) } else { Err(what()) };
                 }
@@ -93,3 +211,6 @@ impl RowGroup<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ impl Stage for Train {
         "gradients of batches above 256 are summed in two halves: other last bits in the weights",
         "dropout draws other numbers; Adam adds squares of gradients in another order, CDAE its inputs",
         "a model that began with one of other rows says so",
+        "a pool that was drawn for another split is refused",
         "gradients of h and of biases are summed by 32 samples: other last bits in the weights",
     ];
     const INPUTS: &'static [Port] = &[

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, new_empty_array};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Repetition;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::frame::{FrameMeta, no_column};
 use crate::row_group::{self, MAGIC, RowGroup, TAIL, guarded};
@@ -155,7 +155,7 @@ pub(super) fn damaged(reason: &dyn Display) -> Fault {
 /// Decodes a footer that begins at `start` in the file, and checks what a decoder would otherwise believe: that sizes and
 /// places lie within the file, so that a lie cannot ask for more memory than there is.
 fn checked(bytes: &[u8], start: u64) -> Result<ParquetMetaData> {
-    let metadata = ParquetMetaDataReader::decode_metadata(bytes).map_err(|error| damaged(&error))?;
+    let metadata = row_group::metadata(bytes, &damaged)?;
     let mut rows = 0i64;
     for group in metadata.row_groups() {
         // More rows than this in one row group are a lie, and a decoder would set memory aside for them.
@@ -167,7 +167,7 @@ fn checked(bytes: &[u8], start: u64) -> Result<ParquetMetaData> {
             let first = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let last = first.checked_add(column.compressed_size());
             if first < 0 || column.compressed_size() < 0 || last.is_none_or(|last| last as u64 > start) {
-                return Err(damaged(&format!("column `{}` lies outside the file", column.column_path())));
+                return Err(damaged(&format!("column `{}` lies outside the file", column.column_path().string())));
             }
         }
     }

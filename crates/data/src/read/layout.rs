@@ -29,7 +29,9 @@ impl Layout {
             fields => fields.len(),
         };
         let fields = &first[..width];
-        refuse_other_separator(fields, options, name)?;
+        if options.format != Format::Parquet {
+            refuse_other_separator(fields, options, name)?;
+        }
         let mut roles = vec![None; width];
         if !options.header {
             refuse_header(fields, name)?;

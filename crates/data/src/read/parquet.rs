@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::datatypes::{
+    DataType, Fields, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, UInt64Type,
+};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 use rayon::prelude::*;
 
 use crate::read::batches::Hooks;
@@ -28,6 +30,10 @@ use crate::{Fault, Result};
 
 /// Rows that are decoded together.
 const ROWS: usize = 1 << 15;
+/// Rows that a thread may hold that are not packed yet: 40 MB.
+const SHARE: u64 = 1 << 20;
+/// What a Parquet file begins and ends with whose footer is encrypted.
+const ENCRYPTED: &[u8] = b"PARE";
 
 /// Reads a Parquet file that lies in memory. `name` is its name for messages.
 ///
@@ -55,17 +61,41 @@ pub fn read_parquet(bytes: &[u8], name: &str, options: &Options, hooks: Hooks<'_
         .collect();
     let total = groups.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
     let mut builder = Builder::new(&parser.shape, 0, hooks.spill);
-    // As many row groups at a time as there are threads: a row group may be large.
-    for groups in groups.chunks(rayon::current_num_threads()) {
+    let damaged = |reason: &dyn Display| damaged(name, reason);
+    let whole = |rows: u64| total as f64 / rows.max(1) as f64;
+    let threads = rayon::current_num_threads();
+    let most = SHARE * threads as u64;
+    let mut rest = groups.as_slice();
+    while let Some((first, _)) = rest.split_first() {
         if (hooks.cancelled)() {
             return Err(Fault::cancelled());
         }
-        let damaged = |reason: &dyn Display| damaged(name, reason);
-        let read = |&(group, _): &(usize, u64)| guarded(&damaged, || parser.group(bytes, &metadata, group));
-        let blocks: Vec<Vec<Block>> = groups.par_iter().with_max_len(1).map(read).collect::<Result<_>>()?;
-        let rows = groups.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
-        builder.absorb(blocks.into_iter().flatten().collect(), total as f64 / rows.max(1) as f64)?;
+        // As many row groups at a time as there are threads, and fewer where they are large; a larger one a part at a time.
+        let mut rows = 0_u64;
+        let fits = rest.iter().take(threads).take_while(|(_, more)| {
+            rows = rows.saturating_add(*more);
+            rows <= most
+        });
+        let (wave, later) = rest.split_at(fits.count().max(1));
+        let rows = wave.iter().fold(0_u64, |total, (_, rows)| total.saturating_add(*rows));
+        if rows > most {
+            let absorb = &mut |blocks: Vec<Block>| builder.absorb(blocks, whole(SHARE));
+            guarded(&damaged, || parser.group(bytes, &metadata, first.0, absorb))?;
+        } else {
+            let read = |&(group, _): &(usize, u64)| {
+                let mut found = Vec::new();
+                let keep = &mut |blocks: Vec<Block>| {
+                    found.extend(blocks);
+                    Ok(())
+                };
+                guarded(&damaged, || parser.group(bytes, &metadata, group, keep))?;
+                Ok(found)
+            };
+            let blocks: Vec<Vec<Block>> = wave.par_iter().with_max_len(1).map(read).collect::<Result<_>>()?;
+            builder.absorb(blocks.into_iter().flatten().collect(), whole(rows))?;
+        }
         (hooks.advance)((bytes.len() as f64 * rows as f64 / total.max(1) as f64) as u64);
+        rest = later;
     }
     finish(builder, 0, name, options, "row")
 }
@@ -82,18 +112,48 @@ fn slice<'a>(bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {
 
 /// What the footer says.
 fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
-    let fault = |error: ParquetError| damaged(name, &error);
+    let damaged = |reason: &dyn Display| damaged(name, reason);
+    if bytes.starts_with(ENCRYPTED) && bytes.ends_with(ENCRYPTED) {
+        return Err(Fault::data(format!("`{name}` is encrypted")).help("write it without encryption"));
+    }
     if !bytes.starts_with(MAGIC) {
         return Err(Fault::data(format!("`{name}` is not a Parquet file: it does not begin with `PAR1`"))
             .help("check `format`: is it text, as `csv` or `tsv`?"));
     }
-    let tail = bytes.last_chunk().ok_or_else(|| damaged(name, &"it is too short"))?;
-    let place = row_group::footer(bytes.len() as u64, *tail, &|reason| damaged(name, reason))?;
-    let footer = slice(bytes, &place).ok_or_else(|| damaged(name, &"it is too short"))?;
-    let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(fault)?;
+    let tail = bytes.last_chunk().ok_or_else(|| damaged(&"it is too short"))?;
+    let place = row_group::footer(bytes.len() as u64, *tail, &damaged)?;
+    let footer = slice(bytes, &place).ok_or_else(|| damaged(&"it is too short"))?;
+    let metadata = Arc::new(row_group::metadata(footer, &damaged)?);
     // Without the hints of arrow writers, columns have the plain types of the Parquet schema.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(fault)
+    let fault = |error: ParquetError| damaged(&error);
+    let plain = ArrowReaderMetadata::try_new(metadata.clone(), options.clone()).map_err(fault)?;
+    match in_seconds(&plain) {
+        Some(schema) => ArrowReaderMetadata::try_new(metadata, options.with_schema(schema)).map_err(fault),
+        None => Ok(plain),
+    }
+}
+
+/// The schema with seconds in the columns that hold times in 96 bits, if there are any: they reach farther than 64 bits of
+/// nanoseconds, in which those before 1677 and after 2262 would be other times.
+fn in_seconds(metadata: &ArrowReaderMetadata) -> Option<SchemaRef> {
+    let leaves = metadata.parquet_schema();
+    let is_long = |root: usize| {
+        let mut columns =
+            leaves.columns().iter().enumerate().filter(|(leaf, _)| leaves.get_column_root_idx(*leaf) == root);
+        columns.next().is_some_and(|(_, column)| {
+            column.self_type().is_primitive()
+                && column.path().parts().len() == 1
+                && column.physical_type() == Type::INT96
+        })
+    };
+    let fields = metadata.schema().fields().iter().enumerate();
+    let long: Vec<bool> = fields.clone().map(|(root, _)| is_long(root)).collect();
+    let seconds = DataType::Timestamp(TimeUnit::Second, None);
+    let fields = fields.map(|(root, field)| {
+        if long[root] { Arc::new(field.as_ref().clone().with_data_type(seconds.clone())) } else { field.clone() }
+    });
+    long.contains(&true).then(|| Arc::new(Schema::new(fields.collect::<Fields>())))
 }
 
 /// Turns row groups into blocks of rows.
@@ -130,22 +190,24 @@ impl Parser<'_> {
         Err(Fault::data(what).help("change the type where the file is made, or name another column under `columns`"))
     }
 
-    /// The rows of a row group.
-    fn group(&self, bytes: &[u8], metadata: &ArrowReaderMetadata, group: usize) -> Result<Vec<Block>> {
+    /// Gives `absorb` the rows of a row group in their order, some at a time.
+    fn group(
+        &self,
+        bytes: &[u8],
+        metadata: &ArrowReaderMetadata,
+        group: usize,
+        absorb: &mut dyn FnMut(Vec<Block>) -> Result<()>,
+    ) -> Result<()> {
         let damaged = |reason: &dyn Display| damaged(self.name, reason);
         let wanted = self.layout.roles.iter().enumerate().filter_map(|(place, role)| role.map(|_| place));
-        let mut blocks = Vec::new();
         let group = RowGroup { metadata, index: group, damaged: &damaged };
-        group.decode(
-            wanted,
-            ROWS,
-            |range| slice(bytes, range),
-            |batch| {
-                blocks.push(self.batch(batch)?);
-                Ok(())
-            },
-        )?;
-        Ok(blocks)
+        let mut blocks = Vec::new();
+        let add = |batch: &RecordBatch| {
+            blocks.push(self.batch(batch)?);
+            if blocks.len() as u64 >= SHARE / ROWS as u64 { absorb(std::mem::take(&mut blocks)) } else { Ok(()) }
+        };
+        group.decode(wanted, ROWS, |range| slice(bytes, range), add)?;
+        absorb(blocks)
     }
 
     fn batch(&self, batch: &RecordBatch) -> Result<Block> {

@@ -293,3 +293,55 @@ proptest! {
         prop_assert!(read(&framed, &Options::new(Format::Parquet)).is_err());
     }
 }
+
+#[test]
+fn times_in_96_bits_reach_past_those_of_nanoseconds() {
+    use parquet::data_type::{Int64Type, Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    let schema = "message m { required int64 user; required int64 item; required int96 timestamp; }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for _ in 0..2 {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&[1, 2, 3], None, None).unwrap();
+        column.close().unwrap();
+    }
+    // Days since 1970 and nanoseconds of the day: the last day of 9999, the first of 1600, noon in 2000.
+    let days = [(2_932_896, 0), (-135_140, 0), (10_957, 43_200_000_000_000_u64)];
+    let times = days.map(|(day, nanoseconds)| {
+        let mut time = Int96::new();
+        time.set_data(nanoseconds as u32, (nanoseconds >> 32) as u32, (day + 2_440_588) as u32);
+        time
+    });
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int96Type>().write_batch(&times, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    assert_eq!(columns(&bytes).timestamp, Some(vec![253_402_214_400, -11_676_096_000, 946_728_000]));
+}
+
+#[test]
+fn what_is_no_plain_parquet_is_named() {
+    let mut encrypted = file(vec![("user", ints(&[1])), ("item", ints(&[2]))], 9);
+    let end = encrypted.len() - 4;
+    encrypted[..4].copy_from_slice(b"PARE");
+    encrypted[end..].copy_from_slice(b"PARE");
+    assert!(message(&encrypted).starts_with("`f` is encrypted"), "{}", message(&encrypted));
+    let one = message(&file(vec![("user id", ints(&[1]))], 9));
+    assert!(one.contains("`user id`") && !one.contains("separator"), "{one}");
+}
+
+#[test]
+fn a_row_group_larger_than_what_a_thread_may_hold_is_read_in_parts() {
+    let n = SHARE as i64 * 5 / 2 * rayon::current_num_threads() as i64;
+    let ids: Vec<i64> = (0..n).collect();
+    let bytes = file(vec![("user", ints(&ids)), ("item", ints(&ids))], n as usize);
+    let reading = read_parquet(&bytes, "f", &Options::new(Format::Parquet), Hooks::NONE).unwrap();
+    assert_eq!(reading.lines, n as u64);
+    let IdColumn::Int(users) = reading.rows.into_columns().unwrap().user else { panic!("integers expected") };
+    assert_eq!(users, ids);
+}
