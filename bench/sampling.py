@@ -73,11 +73,13 @@ def main():
         with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
             for turn in range(args.turns):
                 print("go", file=program.stdin, flush=True)
-                seconds, total, peak = program.stdout.readline().split()
+                seconds, total = program.stdout.readline().split()
                 ours.append(float(seconds))
                 seconds, other = by_numpy(users, items, args, turn)
                 theirs.append(seconds)
                 sums.append(abs(int(total) / other - 1))
+            status = Path(f"/proc/{program.pid}/status").read_text()
+            peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
             program.stdin.close()
     # Means of 20 million draws from the same law: beyond this, one of them draws from another.
     assert max(sums) < 0.002, sums
@@ -89,7 +91,7 @@ def main():
     text = f"""
 {draws:,} negatives for {args.rows:,} pairs of {args.users:,} users and {args.items:,} items, sorting the pairs included; medians of
 {args.turns} turns, one after another. ncf-pipe is {median(theirs) / median(ours):.1f} times as fast.
-Its process has {int(peak) / GIB:.2f} GiB at its peak, of which the pairs are {16 * args.rows / GIB:.2f} and the draws {4 * draws / GIB:.2f}.
+Its process has {peak / GIB:.2f} GiB at its peak, of which the pairs are {16 * args.rows / GIB:.2f} and the draws {4 * draws / GIB:.2f}.
 
 {table(["program", "seconds", "million draws/s", "each turn"], rows)}
 

@@ -17,7 +17,7 @@ use crate::cli::progress::Console;
 use crate::cli::record::RecordArgs;
 use crate::cli::store::{duration, size};
 use crate::cli::{plan, print, results, signals, target};
-use crate::pipeline::{self, Node, Options, RunReport, Selection, Status};
+use crate::pipeline::{self, Node, Options, RunReport, Selection, StageReport, Status};
 use crate::stage::{Class, Device, Precision};
 use crate::stages::check_device;
 
@@ -170,9 +170,7 @@ pub(super) fn main(global: &Global, args: &RunArgs) -> Outcome {
     save_memo(&world.store);
     if args.json {
         failures(&report);
-        let failed = report.stages.iter().find_map(|stage| Some((stage, stage.error.as_ref()?)));
-        let failed = failed.map(|(stage, error)| format!("stage `{}` ({}): {error}", stage.name, stage.kind));
-        report.error = report.error.take().or(failed);
+        report.error = report.error.take().or_else(|| report.stages.iter().find_map(wrong));
         print::json(&report, false);
     } else {
         print::out(&results::summary(&graph, &report));
@@ -223,14 +221,19 @@ fn check_outputs(dir: &Path, places: impl Iterator<Item = PathBuf>) -> Result<()
         .try_for_each(|dir| access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| cannot(dir, error.into())))
 }
 
+/// What is wrong with a stage, with its name.
+fn wrong(stage: &StageReport) -> Option<String> {
+    stage.error.as_ref().map(|error| format!("stage `{}` ({}): {error}", stage.name, stage.kind))
+}
+
 /// Says on standard error what failed and what to do.
 fn failures(report: &RunReport) {
     for stage in &report.stages {
         for warning in &stage.warnings {
             print::note(&format!("warning: `{}`: {warning}", stage.name));
         }
-        if let Some(error) = &stage.error {
-            print::error(&format!("stage `{}` ({}): {error}", stage.name, stage.kind), stage.help.as_deref());
+        if let Some(error) = wrong(stage) {
+            print::error(&error, stage.help.as_deref());
         }
     }
     let skipped = report.count(Status::Skipped);

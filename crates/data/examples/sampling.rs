@@ -1,8 +1,7 @@
 //! Draws negatives and says how long it took; `bench/sampling.py` runs it.
 //!
 //! usage: sampling FILE USERS ITEMS EACH: FILE holds the users of all pairs, then their items, as little-endian u32.
-//! Each line of the input makes one turn, and gets a line with its seconds, the sum of the items drawn, and the most memory in
-//! bytes that the process has had so far (0 where the system does not tell).
+//! Each line of the input makes one turn, and gets a line with its seconds and the sum of the items drawn.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,15 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let philox = Philox::new(1, Stream::Negatives);
         Sampler::new(&seen, &Proposal::Uniform { n_items })?.fill(philox, turn, users, each, &mut drawn)?;
         let seconds = start.elapsed().as_secs_f64();
-        let total: u64 = drawn.iter().copied().map(u64::from).sum();
-        writeln!(out, "{seconds} {total} {}", peak().unwrap_or(0))?;
+        writeln!(out, "{seconds} {}", drawn.iter().copied().map(u64::from).sum::<u64>())?;
         out.flush()?;
     }
     Ok(())
-}
-
-fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }

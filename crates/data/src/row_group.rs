@@ -13,7 +13,7 @@ use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::thrift::{Kind, Thrift};
+use crate::thrift::{Fields, Kind, Shape, Thrift};
 use crate::{Fault, Result};
 
 /// What every Parquet file begins with.
@@ -44,39 +44,74 @@ const DEEPEST: usize = 100;
 /// # Errors
 /// When it is damaged, or columns are nested too deep. May panic on damaged files: see [`guarded`].
 pub(crate) fn metadata(footer: &[u8], damaged: Damaged<'_>) -> Result<ParquetMetaData> {
-    let mut schema = Ok(());
-    let whole = Thrift::new(footer).fields(|thrift, number, kind| {
-        // `FileMetaData.schema`, once.
-        if (number, kind) == (2, Kind::LIST) && schema.is_ok() {
-            schema = look_at_schema(thrift)?;
-            return Some(true);
-        }
-        Some(false)
-    });
-    schema.and(whole.ok_or("its footer is no structure of Parquet")).map_err(|reason| damaged(&reason))?;
+    let schema = look_at_schema(Thrift::new(footer)).ok_or_else(|| damaged(&"its schema cannot be read"))?;
+    schema.map_err(|reason| damaged(&reason))?;
     ParquetMetaDataReader::decode_metadata(footer).map_err(|error| damaged(&error))
 }
 
-/// Looks at a list of `SchemaElement`, a tree in the order of its nodes. `None` is what is no such list.
-fn look_at_schema(thrift: &mut Thrift<'_>) -> Option<Result<(), &'static str>> {
-    let (kind, n) = thrift.list()?;
-    if kind != Kind::STRUCT {
+/// `LogicalType`, a union of what is empty but for some.
+const LOGICAL_TYPE: Fields = {
+    const TIME: Shape =
+        Shape::Struct(&[(1, Shape::Bool), (2, Shape::Struct(&[(1, NOTHING), (2, NOTHING), (3, NOTHING)]))]);
+    &[
+        (1, NOTHING),
+        (2, NOTHING),
+        (3, NOTHING),
+        (4, NOTHING),
+        (5, Shape::Struct(&[(1, Shape::Int), (2, Shape::Int)])),
+        (6, NOTHING),
+        (7, TIME),
+        (8, TIME),
+        (10, Shape::Struct(&[(1, Shape::Byte), (2, Shape::Bool)])),
+        (11, NOTHING),
+        (12, NOTHING),
+        (13, NOTHING),
+        (14, NOTHING),
+        (15, NOTHING),
+        (16, Shape::Struct(&[(1, Shape::Byte)])),
+        (17, Shape::Struct(&[(1, Shape::Binary)])),
+        (18, Shape::Struct(&[(1, Shape::Binary), (2, Shape::Int)])),
+        (19, NOTHING),
+    ]
+};
+const NOTHING: Shape = Shape::Struct(&[]);
+
+/// `SchemaElement`, a node of a schema.
+const NODE: Fields = &[
+    (1, Shape::Int),
+    (2, Shape::Int),
+    (3, Shape::Int),
+    (4, Shape::Binary),
+    (CHILDREN, Shape::Int),
+    (6, Shape::Int),
+    (7, Shape::Int),
+    (8, Shape::Int),
+    (9, Shape::Int),
+    (10, Shape::Struct(LOGICAL_TYPE)),
+];
+const CHILDREN: i16 = 5;
+
+/// Looks at the schema in `FileMetaData`, which is a list of the nodes of a tree, after the version. `None` is what is none.
+fn look_at_schema(mut thrift: Thrift<'_>) -> Option<Result<(), &'static str>> {
+    if thrift.field(0)? != (1, Kind::I32) {
         return None;
     }
-    let mut found = Ok(());
+    thrift.integer()?;
+    if thrift.field(1)? != (2, Kind::LIST) {
+        return None;
+    }
+    let (Kind::STRUCT, n) = thrift.list()? else { return None };
     // How many children are still to come, level by level.
     let mut open: Vec<i64> = Vec::new();
-    for place in 0..n {
+    for later in (0..n as i64).rev() {
         let mut children = 0;
-        thrift.fields(|thrift, number, kind| {
-            if (number, kind) == (5, Kind::I32) {
-                children = thrift.integer()?;
-                return Some(true);
+        thrift.structure(NODE, &mut |place, value| {
+            if place == [0, CHILDREN] {
+                children = value;
             }
-            Some(false)
         })?;
-        if children > (n - place - 1) as i64 {
-            found = found.and(Err("a column states more children than there are"));
+        if children > later {
+            return Some(Err("a column states more children than there are"));
         }
         if let Some(last) = open.last_mut() {
             *last -= 1;
@@ -84,55 +119,71 @@ fn look_at_schema(thrift: &mut Thrift<'_>) -> Option<Result<(), &'static str>> {
         if children > 0 {
             open.push(children);
         }
+        if open.len() > DEEPEST {
+            return Some(Err("its columns are nested too deep"));
+        }
         while open.last().is_some_and(|rest| *rest <= 0) {
             open.pop();
         }
-        if open.len() > DEEPEST {
-            found = found.and(Err("its columns are nested too deep"));
-            // What is nested deeper need not be counted.
-            open.truncate(DEEPEST);
-        }
     }
-    Some(found)
+    Some(Ok(()))
 }
+
+const STATISTICS: Shape = Shape::Struct(&[
+    (1, Shape::Binary),
+    (2, Shape::Binary),
+    (3, Shape::Long),
+    (4, Shape::Long),
+    (5, Shape::Binary),
+    (6, Shape::Binary),
+    (7, Shape::Bool),
+    (8, Shape::Bool),
+    (9, Shape::Long),
+]);
+
+/// `PageHeader`.
+const PAGE: Fields = &[
+    (1, Shape::Int),
+    (2, Shape::Int),
+    (3, Shape::Int),
+    (4, Shape::Int),
+    (5, Shape::Struct(&[(1, Shape::Int), (2, Shape::Int), (3, Shape::Int), (4, Shape::Int), (5, STATISTICS)])),
+    (6, NOTHING),
+    (DICTIONARY, Shape::Struct(&[(1, Shape::Int), (2, Shape::Int), (3, Shape::Bool)])),
+    (
+        8,
+        Shape::Struct(&[
+            (1, Shape::Int),
+            (2, Shape::Int),
+            (3, Shape::Int),
+            (4, Shape::Int),
+            (5, Shape::Int),
+            (6, Shape::Int),
+            (7, Shape::Bool),
+            (8, STATISTICS),
+        ]),
+    ),
+];
+const DICTIONARY: i16 = 7;
 
 /// Refuses a column whose dictionary states more values than it has bytes: the decoder would set memory aside for them.
 fn look_at_pages(chunk: &[u8], column: &ColumnChunkMetaData, damaged: Damaged<'_>) -> Result<()> {
-    const DICTIONARY: i64 = 2;
     let mut rest = chunk;
     while !rest.is_empty() {
         let mut header = Thrift::new(rest);
-        let (mut page, mut unpacked, mut packed, mut values) = (0, 0, 0, 0);
-        let read = header.fields(|thrift, number, kind| {
-            let place = match (number, kind) {
-                (1, Kind::I32) => &mut page,
-                (2, Kind::I32) => &mut unpacked,
-                (3, Kind::I32) => &mut packed,
-                // `DictionaryPageHeader`, in which the first field is the number of values.
-                (7, Kind::STRUCT) => {
-                    thrift.fields(|thrift, number, kind| {
-                        if (number, kind) == (1, Kind::I32) {
-                            values = thrift.integer()?;
-                            return Some(true);
-                        }
-                        Some(false)
-                    })?;
-                    return Some(true);
-                }
-                _ => return Some(false),
-            };
-            *place = thrift.integer()?;
-            Some(true)
+        let (mut unpacked, mut packed, mut values) = (0, 0, 0);
+        let read = header.structure(PAGE, &mut |place, value| match place {
+            [0, 2] => unpacked = value,
+            [0, 3] => packed = value,
+            [DICTIONARY, 1] => values = value,
+            _ => {}
         });
-        let next = usize::try_from(packed).ok().and_then(|packed| header.rest().get(packed..));
-        // What cannot be read is refused by the decoder, with a better reason.
-        let (Some(()), Some(next)) = (read, next) else { return Ok(()) };
+        let next = read.and_then(|()| header.rest().get(usize::try_from(packed).ok()?..));
+        let name = || column.column_path().string();
+        let next = next.ok_or_else(|| damaged(&format!("a page of column `{}` cannot be read", name())))?;
         let bytes = if column.compression() == Compression::UNCOMPRESSED { packed } else { unpacked };
-        if page == DICTIONARY && values > bytes {
-            let what = format!(
-                "the dictionary of column `{}` states {values} values in {bytes} bytes",
-                column.column_path().string()
-            );
+        if values > bytes {
+            let what = format!("the dictionary of column `{}` states {values} values in {bytes} bytes", name());
             return Err(damaged(&what));
         }
         rest = next;

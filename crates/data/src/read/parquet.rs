@@ -3,6 +3,7 @@
 //! What the file's writer declared as a type is believed, what it wrote is checked: ranges, missing values, and the
 //! soundness of the bytes, on which the decoder may panic.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Fields, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, UInt64Type,
+    DataType, Field, Fields, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, UInt64Type,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
+use parquet::schema::types::ColumnDescPtr;
 use rayon::prelude::*;
 
 use crate::read::batches::Hooks;
@@ -138,22 +140,16 @@ fn footer(bytes: &[u8], name: &str) -> Result<ArrowReaderMetadata> {
 /// nanoseconds, in which those before 1677 and after 2262 would be other times.
 fn in_seconds(metadata: &ArrowReaderMetadata) -> Option<SchemaRef> {
     let leaves = metadata.parquet_schema();
-    let is_long = |root: usize| {
-        let mut columns =
-            leaves.columns().iter().enumerate().filter(|(leaf, _)| leaves.get_column_root_idx(*leaf) == root);
-        columns.next().is_some_and(|(_, column)| {
-            column.self_type().is_primitive()
-                && column.path().parts().len() == 1
-                && column.physical_type() == Type::INT96
-        })
+    // Those by themselves; what is nested is no time of an interaction.
+    let is_long = |column: &ColumnDescPtr| {
+        column.physical_type() == Type::INT96 && column.max_rep_level() == 0 && column.path().parts().len() == 1
     };
+    let long = leaves.columns().iter().enumerate().filter(|(_, column)| is_long(column));
+    let long: BTreeSet<usize> = long.map(|(leaf, _)| leaves.get_column_root_idx(leaf)).collect();
+    let seconds = |field: &Field| Arc::new(field.clone().with_data_type(DataType::Timestamp(TimeUnit::Second, None)));
     let fields = metadata.schema().fields().iter().enumerate();
-    let long: Vec<bool> = fields.clone().map(|(root, _)| is_long(root)).collect();
-    let seconds = DataType::Timestamp(TimeUnit::Second, None);
-    let fields = fields.map(|(root, field)| {
-        if long[root] { Arc::new(field.as_ref().clone().with_data_type(seconds.clone())) } else { field.clone() }
-    });
-    long.contains(&true).then(|| Arc::new(Schema::new(fields.collect::<Fields>())))
+    let fields = fields.map(|(root, field)| if long.contains(&root) { seconds(field) } else { field.clone() });
+    (!long.is_empty()).then(|| Arc::new(Schema::new(fields.collect::<Fields>())))
 }
 
 /// Turns row groups into blocks of rows.

@@ -89,6 +89,27 @@ fn schemas_that_would_end_the_process_are_refused() {
     }
 }
 
+/// The decoder goes by the numbers of fields, whatever their kinds are, and takes the lower bits of longer numbers.
+#[test]
+fn what_means_one_thing_here_and_another_to_the_decoder_is_refused() {
+    let refused = |footer: &[u8]| read(footer).unwrap_err().message;
+    let lies = |field: (u8, u8, Vec<u8>)| {
+        let node = fields(&[(3, I32, number(0)), (4, BINARY, text("g")), field]);
+        footer_of(&[fields(&[(4, BINARY, text("m")), (5, I32, number(2))]), leaf("x"), node, leaf("y")], 0, &[])
+    };
+    let many = i64::from(i32::MAX);
+    assert_eq!(refused(&lies((5, I32, number(many - (1 << 32))))), "a column states more children than there are");
+    for kind in [1, 2, 3, 4, I64, 7, BINARY, LIST, STRUCT] {
+        assert_eq!(refused(&lies((5, kind, number(many)))), "its schema cannot be read", "{kind}");
+    }
+    // Before the schema, and a version that is none.
+    for (first, kind) in [(1, I64), (1, STRUCT), (3, I64)] {
+        let schema = list(STRUCT, &[node("m", 1), leaf("x")]);
+        let whole = [fields(&[(first, kind, number(1))])[..2].to_vec(), vec![LIST, 4], schema, vec![0]].concat();
+        assert_eq!(refused(&whole), "its schema cannot be read");
+    }
+}
+
 #[test]
 fn every_cut_of_a_footer_is_refused() {
     let footer = footer_of(&nested(3), 0, &[]);

@@ -76,9 +76,7 @@ impl Error {
             Self::Score(_) | Self::Gpu(_) | Self::Cancelled => None,
         }
     }
-}
 
-impl Error {
     /// What happened, with the names of users and items that their dense ids stand for.
     pub fn naming(&self, of_user: &dyn Fn(u32) -> String, of_item: &dyn Fn(u32) -> String) -> String {
         match self {

@@ -4,7 +4,7 @@ use arrow::array::{
     BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array, Int32Array,
     Int64Array, StringArray, StructArray, TimestampMillisecondArray, UInt64Array,
 };
-use arrow::datatypes::{Field, Int32Type};
+use arrow::datatypes::Int32Type;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -128,7 +128,7 @@ fn string_ids_follow_the_rules_of_text_files() {
 fn bad_rows_are_named_with_their_number() {
     let user = array(Int64Array::from(vec![Some(1), None, Some(3), Some(4), Some(5), Some(6)]));
     let item = array(UInt64Array::from(vec![1, 2, u64::MAX, 4, 5, 6]));
-    let rating = array(Float64Array::from(vec![Some(1.0), Some(1.0), Some(1.0), Some(1e300), None, Some(1.0)]));
+    let rating = array(Float32Array::from(vec![Some(1.0), Some(1.0), Some(1.0), Some(f32::NAN), None, Some(1.0)]));
     let time = array(Float64Array::from(vec![1.0, 1.0, 1.0, 1.0, 1.0, 1.5]));
     let bytes = file(vec![("user", user), ("item", item), ("rating", rating), ("ts", time)], 2);
     let skip = Options { on_bad_line: OnBadLine::Skip, ..Options::new(Format::Parquet) };
@@ -138,11 +138,18 @@ fn bad_rows_are_named_with_their_number() {
     5 bad rows in `f`:
       f:2: user is missing
       f:3: item 18446744073709551615 is past 64 bits with a sign
-      f:4: rating 1e300 is not a finite number of single precision
+      f:4: rating NaN is not a finite number of single precision
       f:5: rating is missing
       f:6: timestamp 1.5 is not a whole number
       help: check `format`, `columns` and `encoding`, or leave such rows out with `on_bad_line: skip`
     ");
+}
+
+#[test]
+fn a_rating_past_single_precision_is_quoted_as_it_stands() {
+    let large = array(Float64Array::from(vec![1e300]));
+    let found = message(&file(vec![("user", ints(&[1])), ("item", ints(&[2])), ("rating", large)], 2));
+    assert!(found.contains("rating 1e300 is not a finite number of single precision"), "{found}");
 }
 
 #[test]
